@@ -1,0 +1,1 @@
+//! Doing it, once a person has approved exactly this plan.

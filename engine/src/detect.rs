@@ -1,0 +1,40 @@
+//! From residuals to decisions: three models, at least two of which must agree.
+
+use wire::series::Votes;
+use wire::{SeriesId, Timestamp};
+
+/// What the detector says of one sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Detection {
+    pub series: SeriesId,
+    pub at: Timestamp,
+    pub value: f64,
+    /// Expected value and the band it should lie in; NaN-free, `None` before the baseline exists.
+    pub expected: Option<Expected>,
+    /// Combined score, 0..1, comparable across series; higher is more anomalous.
+    pub score: f32,
+    pub votes: Votes,
+    /// At least two members agree and the calibration confirms.
+    pub anomaly: bool,
+    /// How well the baseline is learnt, 0..1.
+    pub confidence: f32,
+}
+
+/// What a sample should have been.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    pub mean: f64,
+    pub lower: f64,
+    pub upper: f64,
+    /// Robust standard deviation of the residual, always > 0.
+    pub scale: f64,
+}
+
+/// How much work to spend on a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Every member scores every sample.
+    Full,
+    /// The autoencoder scores only where its vote could change the decision. Decisions are the same as with `Full`.
+    Lazy,
+}

@@ -1,0 +1,1 @@
+//! From samples to residuals: what the models look at.

@@ -1,0 +1,69 @@
+//! From bytes to samples: pure decoders, one per protocol, and the sources that read the world.
+//!
+//! Every decoder yields an [`IngestBatch`] and a list of [`Rejection`]s: bad parts are named and counted, good parts go on.
+
+use crate::series::{Sample, SeriesInfo};
+use wire::Timestamp;
+
+/// What one request, scrape or recorded row brought.
+#[derive(Clone, Debug, Default)]
+pub struct IngestBatch {
+    /// Series named here for the first time, as far as the decoder knows.
+    pub new_series: Vec<SeriesInfo>,
+    pub samples: Vec<Sample>,
+    /// Series that their source says have ended (Prometheus stale markers).
+    pub stale: Vec<(wire::SeriesId, Timestamp)>,
+    pub rejections: Vec<Rejection>,
+}
+
+/// Samples that were refused, and why. Counted per source and reason; nothing is dropped silently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    pub reason: RejectReason,
+    pub samples: u64,
+    /// One example: what was wrong with which series.
+    pub example: String,
+}
+
+/// Why samples are refused or set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// NaN that is not a stale marker, or infinite.
+    NotANumber,
+    /// More than 10 minutes ahead of the clock.
+    TooFarInFuture,
+    /// Older than what is still open for writing.
+    TooOld,
+    /// Same series and timestamp, another value.
+    Conflicting,
+    /// Same series, timestamp and value: a retry. Not an error, counted apart.
+    Duplicate,
+    /// A label name or value over the limit, unsorted, repeated or empty.
+    BadLabels,
+    /// Over a limit on series.
+    TooManySeries,
+    /// A histogram or another kind this version does not take.
+    Unsupported,
+}
+
+impl RejectReason {
+    /// Name in metrics and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotANumber => "not_a_number",
+            Self::TooFarInFuture => "too_far_in_future",
+            Self::TooOld => "too_old",
+            Self::Conflicting => "conflicting_value",
+            Self::Duplicate => "duplicate",
+            Self::BadLabels => "bad_labels",
+            Self::TooManySeries => "too_many_series",
+            Self::Unsupported => "unsupported",
+        }
+    }
+
+    /// Whether a client that sent this must be told by an error status.
+    pub const fn is_error(self) -> bool {
+        !matches!(self, Self::Duplicate)
+    }
+}

@@ -1,0 +1,1 @@
+//! What people's feedback and outcomes teach: thresholds per metric class, trust in playbooks.

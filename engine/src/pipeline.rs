@@ -1,0 +1,1 @@
+//! The loop: the one module that knows every stage.

@@ -1,0 +1,21 @@
+//! Who a series is: labels, identity, class.
+//!
+//! Identity is `xxh3_64` over the sorted labels, each written as name, 0xFF, value, 0xFF (0xFF never occurs in UTF-8), so
+//! every decoder computes the same id without building the labels first.
+
+mod class;
+mod identity;
+
+pub use class::classify;
+pub use identity::{IdentityHasher, Labels, info_from_labels};
+pub use wire::series::{MetricClass, SeriesInfo};
+
+use wire::{SeriesId, Timestamp};
+
+/// One value of one series at one instant. Never NaN: stale markers and NaN are told apart in `ingest`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    pub series: SeriesId,
+    pub at: Timestamp,
+    pub value: f64,
+}

@@ -1,0 +1,120 @@
+//! Labels, the hash that names a series, and what a label set says about entity and metric.
+
+use super::class::classify;
+use wire::series::SeriesInfo;
+use wire::{EntityId, SeriesId};
+use xxhash_rust::xxh3::Xxh3;
+
+/// A label set, sorted by name, names unique.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Labels(Vec<(String, String)>);
+
+impl Labels {
+    /// Sorts `pairs`; of two labels with one name the first in input order stays.
+    pub fn new(mut pairs: Vec<(String, String)>) -> Self {
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        pairs.dedup_by(|later, first| later.0 == first.0);
+        Self(pairs)
+    }
+
+    /// Labels of a recorded or built-in series: `entity`, `__name__` and, if given, `statistic`.
+    pub fn of(entity: &str, metric: &str, statistic: Option<&str>) -> Self {
+        let mut pairs = vec![
+            ("__name__".to_owned(), metric.to_owned()),
+            ("entity".to_owned(), entity.to_owned()),
+        ];
+        if let Some(statistic) = statistic {
+            pairs.push(("statistic".to_owned(), statistic.to_owned()));
+        }
+        Self::new(pairs)
+    }
+
+    /// Value of the label `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .binary_search_by(|(n, _)| n.as_str().cmp(name))
+            .ok()
+            .map(|i| self.0[i].1.as_str())
+    }
+
+    /// Pairs in order of name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
+    }
+
+    /// The id of the series with these labels.
+    pub fn id(&self) -> SeriesId {
+        let mut hasher = IdentityHasher::default();
+        for (name, value) in self.iter() {
+            hasher.label(name.as_bytes(), value.as_bytes());
+        }
+        hasher.finish()
+    }
+}
+
+/// Computes a series id label by label, without building a [`Labels`]. Labels must come sorted by name.
+#[derive(Clone, Default)]
+pub struct IdentityHasher(Xxh3);
+
+impl std::fmt::Debug for IdentityHasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IdentityHasher")
+    }
+}
+
+impl IdentityHasher {
+    /// Adds one label.
+    pub fn label(&mut self, name: &[u8], value: &[u8]) {
+        self.0.update(name);
+        self.0.update(&[0xFF]);
+        self.0.update(value);
+        self.0.update(&[0xFF]);
+    }
+
+    /// The id.
+    pub fn finish(&self) -> SeriesId {
+        SeriesId(self.0.digest())
+    }
+}
+
+/// Labels that can name the entity, best first: what Halo's own sources set, OpenTelemetry's and Kubernetes' names, then
+/// Prometheus' target labels.
+const ENTITY_LABELS: &[&str] = &[
+    "entity",
+    "service",
+    "service_name",
+    "app",
+    "deployment",
+    "container",
+    "pod",
+    "instance",
+    "node",
+    "host",
+    "job",
+];
+
+/// Reads entity, metric and class out of a label set.
+pub fn info_from_labels(labels: &Labels) -> SeriesInfo {
+    let metric = labels.get("__name__").unwrap_or("value").to_owned();
+    let statistic = labels
+        .get("statistic")
+        .or_else(|| labels.get("quantile"))
+        .map(str::to_owned);
+    let entity = ENTITY_LABELS
+        .iter()
+        .find_map(|name| labels.get(name))
+        .unwrap_or("default");
+    SeriesInfo {
+        id: labels.id(),
+        entity: EntityId::from(entity),
+        class: classify(&metric, statistic.as_deref()),
+        metric,
+        statistic,
+        labels: labels
+            .iter()
+            .filter(|(name, _)| *name != "__name__")
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        step_ms: 0,
+    }
+}

@@ -1,0 +1,1 @@
+//! Halo's own metrics, in the Prometheus text format.

@@ -1,0 +1,1 @@
+//! From the engine's own types to what `wire` shows.

@@ -1,0 +1,63 @@
+//! Orders. Each is bound to the identity of its sender and audited.
+
+use crate::incident::Verdict;
+use crate::status::Role;
+use crate::topology::{Deploy, Edge};
+use crate::{IncidentId, ProposalId};
+use serde::{Deserialize, Serialize};
+
+/// An order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "command")]
+pub enum Command {
+    /// Run exactly the plan with this hash. Conflict if the plan has changed since, or somebody else decided.
+    Approve {
+        proposal: ProposalId,
+        plan_hash: String,
+    },
+    Reject {
+        proposal: ProposalId,
+        #[serde(default)]
+        reason: String,
+    },
+    Acknowledge {
+        incident: IncidentId,
+    },
+    Resolve {
+        incident: IncidentId,
+    },
+    Feedback {
+        incident: IncidentId,
+        verdict: Verdict,
+        #[serde(default)]
+        note: String,
+    },
+    /// A version went live.
+    RecordDeploy {
+        deploy: Deploy,
+    },
+    /// Declare a dependency.
+    DeclareEdge {
+        edge: Edge,
+    },
+    /// While on, nothing acts.
+    SetKillSwitch {
+        on: bool,
+    },
+}
+
+impl Command {
+    /// The least role that may give this order.
+    pub fn required_role(&self) -> Role {
+        match self {
+            Self::Approve { .. }
+            | Self::Reject { .. }
+            | Self::Acknowledge { .. }
+            | Self::Resolve { .. }
+            | Self::Feedback { .. }
+            | Self::RecordDeploy { .. }
+            | Self::DeclareEdge { .. }
+            | Self::SetKillSwitch { .. } => Role::Operator,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Questions and their answers. Asking changes nothing.
+
+use crate::incident::IncidentDetail;
+use crate::proposal::AuditEntry;
+use crate::series::{SeriesDetail, SeriesSummary};
+use crate::stream::Snapshot;
+use crate::{EntityId, IncidentId, SeriesId, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "query")]
+pub enum Query {
+    /// The whole live state, as at the start of a stream.
+    Snapshot,
+    Incident {
+        id: IncidentId,
+    },
+    /// Series whose entity, metric or labels contain every word of `search`, most anomalous first.
+    SeriesList {
+        #[serde(default)]
+        search: String,
+        #[serde(default)]
+        entity: Option<EntityId>,
+        #[serde(default)]
+        limit: Option<u32>,
+    },
+    /// One series between two times (default: everything kept), in at most `max_points` points.
+    Series {
+        id: SeriesId,
+        #[serde(default)]
+        from: Option<Timestamp>,
+        #[serde(default)]
+        to: Option<Timestamp>,
+        #[serde(default)]
+        max_points: Option<u32>,
+    },
+    /// The newest links of the audit chain, newest first.
+    Audit {
+        #[serde(default)]
+        limit: Option<u32>,
+    },
+}
+
+/// An answer; the variant follows the question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reply", content = "data")]
+pub enum Reply {
+    Snapshot(Snapshot),
+    Incident(IncidentDetail),
+    SeriesList(Vec<SeriesSummary>),
+    Series(SeriesDetail),
+    Audit(Vec<AuditEntry>),
+    /// A command was done; the text says what was done.
+    Done(String),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiError {
+    pub kind: ErrorKind,
+    /// What, where, and what to do.
+    pub message: String,
+}
+
+/// Kinds of failure, each with its HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// 400: the request makes no sense.
+    Invalid,
+    /// 401 or 403: the identity may not do this.
+    Forbidden,
+    /// 404
+    NotFound,
+    /// 409: the world changed since the request was made (another decided, the plan differs).
+    Conflict,
+    /// 503: try again later.
+    Unavailable,
+    /// 500: our fault.
+    Internal,
+}
+
+impl ApiError {
+    /// An error of `kind` with a message.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}

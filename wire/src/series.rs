@@ -1,0 +1,163 @@
+//! Series: who they are, how they look, what each model thinks of them.
+
+use crate::{EntityId, SeriesId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Identity of a series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeriesInfo {
+    pub id: SeriesId,
+    pub entity: EntityId,
+    /// Metric name as the source spells it, such as `node_load1` or `latency`.
+    pub metric: String,
+    /// Statistic, when the source names one apart: `p99`, `Average`.
+    pub statistic: Option<String>,
+    /// Every other label, sorted by name.
+    pub labels: Vec<(String, String)>,
+    pub class: MetricClass,
+    /// Median interval between samples; 0 until two samples have come.
+    pub step_ms: i64,
+}
+
+/// What kind of quantity a metric is. Models and thresholds are shared within a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricClass {
+    /// How long things take: the user feels a rise.
+    Latency,
+    /// Failures, or availability below 1.
+    Errors,
+    /// Requests, bytes, messages per time.
+    Traffic,
+    /// How full a bounded resource is: CPU, memory, disk, connections.
+    Saturation,
+    /// Anything else.
+    Other,
+}
+
+/// How a series stands now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// No data yet, or not enough to judge.
+    #[default]
+    Unknown,
+    Ok,
+    /// One model objects, or a limit is near.
+    Watch,
+    /// Two or more models agree that it is anomalous.
+    Anomalous,
+    /// It should report and does not.
+    Silent,
+}
+
+/// A series in a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeriesSummary {
+    pub info: SeriesInfo,
+    pub health: Health,
+    pub last_at: Timestamp,
+    pub last_value: Option<f64>,
+    /// Combined anomaly score of the last sample, 0..1.
+    pub score: f32,
+    /// How well the baseline is learnt, 0..1. Below 1 the expected band is provisional.
+    pub confidence: f32,
+    /// Most recent values, oldest first, for a sparkline; gaps are `None`.
+    pub spark: Vec<Option<f32>>,
+}
+
+/// One model's view of one sample.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberVote {
+    /// 0..1, calibrated: comparable across series and members.
+    pub score: f32,
+    pub vote: bool,
+}
+
+/// The three members. `None`: not evaluated for this sample (it could not have changed the outcome, or is still warming up).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Votes {
+    /// Seasonal-trend decomposition.
+    pub stl: Option<MemberVote>,
+    /// Isolation forest on residual features.
+    pub forest: Option<MemberVote>,
+    /// LSTM autoencoder on residual windows.
+    pub autoencoder: Option<MemberVote>,
+}
+
+impl Votes {
+    /// How many members say "anomalous".
+    pub fn count(&self) -> u8 {
+        [self.stl, self.forest, self.autoencoder]
+            .iter()
+            .flatten()
+            .map(|m| u8::from(m.vote))
+            .sum()
+    }
+}
+
+/// One time step of a drill-down chart. When the range holds more samples than pixels, a point stands for a bucket:
+/// `min`/`max` keep its extremes, the rest is of its most anomalous sample.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeriesPoint {
+    pub at: Timestamp,
+    /// `None`: a gap.
+    pub value: Option<f64>,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    /// Expected value and band; `None` before the baseline exists.
+    pub expected: Option<f64>,
+    pub lower: Option<f64>,
+    pub upper: Option<f64>,
+    pub score: f32,
+    pub votes: Votes,
+    /// The product's decision: at least two members agree and the calibration confirms.
+    pub anomaly: bool,
+}
+
+/// A vertical marker on a chart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Marker {
+    pub at: Timestamp,
+    pub kind: MarkerKind,
+    pub text: String,
+}
+
+/// What a marker stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkerKind {
+    Deploy,
+    IncidentStart,
+    IncidentEnd,
+    Action,
+}
+
+/// Expected course after the last sample.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForecastPoint {
+    pub at: Timestamp,
+    pub mean: f64,
+    pub lower: f64,
+    pub upper: f64,
+}
+
+/// Everything the metric page shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeriesDetail {
+    pub summary: SeriesSummary,
+    pub from: Timestamp,
+    pub to: Timestamp,
+    pub points: Vec<SeriesPoint>,
+    pub markers: Vec<Marker>,
+    pub forecast: Vec<ForecastPoint>,
+    /// A limit this metric must not cross, if one is known.
+    pub limit: Option<f64>,
+    /// Score a sample of this class must reach to be called anomalous; feedback moves it.
+    pub threshold: f32,
+    /// One sentence about the last sample: expected, observed, how rare, since when.
+    pub explanation: String,
+    /// Samples seen, and samples needed before the baseline is trusted.
+    pub seen: u64,
+    pub needed: u64,
+}

@@ -1,0 +1,99 @@
+//! The loop's own state: clocks, sources, rates, the switches that stop it.
+
+use crate::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A source of data and how fresh it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// `replay`, `host`, `remote_write`.
+    pub name: String,
+    pub kind: String,
+    pub samples: u64,
+    pub series: u64,
+    /// Everything refused, by reason, sorted by reason.
+    pub rejected: Vec<(String, u64)>,
+    /// Time of the newest sample, on the source's own clock.
+    pub last_at: Option<Timestamp>,
+    /// Wall-clock time when it arrived.
+    pub last_seen: Option<Timestamp>,
+    pub state: SourceState,
+    /// What a person should know, such as the licence line of a recording.
+    pub note: String,
+}
+
+/// Whether a source delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceState {
+    Waiting,
+    Live,
+    Stale,
+    Finished,
+}
+
+/// A recording being replayed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replay {
+    pub name: String,
+    /// Recorded time now being replayed.
+    pub clock: Timestamp,
+    pub starts: Timestamp,
+    pub ends: Timestamp,
+    /// Recorded seconds per second.
+    pub speed: f64,
+    /// `history` while it trains on the fault-free part, `live` after, `finished`.
+    pub phase: String,
+}
+
+/// One model as loaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    pub name: String,
+    pub version: String,
+    pub hash: String,
+    pub note: String,
+}
+
+/// Health of the loop.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub now: Timestamp,
+    pub started: Timestamp,
+    pub version: String,
+    pub samples: u64,
+    pub samples_per_sec: f64,
+    pub series: u64,
+    /// Series whose baseline is not yet trusted.
+    pub warming: u64,
+    pub anomalies: u64,
+    /// Anomalous series spans before correlation: what would have been alerts.
+    pub alerts: u64,
+    pub incidents: u64,
+    pub sources: Vec<Source>,
+    pub replay: Option<Replay>,
+    pub models: Vec<Model>,
+    /// Nothing acts while this is on.
+    pub kill_switch: bool,
+    /// Who the present connection is, and what they may do.
+    pub identity: Identity,
+    /// Chosen rate of false alerts per series per day.
+    pub false_alerts_per_series_per_day: f64,
+}
+
+/// Who is asking.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub name: String,
+    pub role: Role,
+}
+
+/// What an identity may do; each role includes the ones before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    #[default]
+    Viewer,
+    Operator,
+    Admin,
+}
