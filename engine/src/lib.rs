@@ -33,6 +33,8 @@ pub mod act;
 
 pub mod learn;
 
+pub mod evaluate;
+
 pub mod handle;
 pub mod pipeline;
 pub mod store;
