@@ -1,0 +1,1 @@
+//! Surfaces for the drawings of crate `chart`.

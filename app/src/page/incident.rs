@@ -1,0 +1,3 @@
+use leptos::prelude::*;
+#[component]
+pub(crate) fn Incident() -> impl IntoView { view! { <div class="page"><h1>"Incident"</h1></div> } }
