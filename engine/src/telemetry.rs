@@ -1,1 +1,79 @@
-//! Halo's own metrics, in the Prometheus text format.
+//! Halo's own metrics, in the Prometheus text format 0.0.4.
+
+use std::fmt::Write;
+use wire::status::Status;
+
+/// The loop's state as `/metrics` shows it.
+pub fn metrics_text(status: &Status) -> String {
+    let mut out = String::with_capacity(4096);
+    let mut family = |name: &str, kind: &str, help: &str, rows: &[(String, f64)]| {
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in rows {
+            let _ = writeln!(out, "{name}{labels} {value}");
+        }
+    };
+    let one = |value: f64| vec![(String::new(), value)];
+    family("halo_samples_total", "counter", "Samples accepted.", &one(status.samples as f64));
+    family("halo_series", "gauge", "Series known.", &one(status.series as f64));
+    family("halo_series_warming", "gauge", "Series whose baseline is not yet trusted.", &one(status.warming as f64));
+    family("halo_anomalies_total", "counter", "Samples called anomalous.", &one(status.anomalies as f64));
+    family("halo_alerts_total", "counter", "Anomalous spans of single series, before correlation.", &one(status.alerts as f64));
+    family("halo_incidents_total", "counter", "Incidents opened.", &one(status.incidents as f64));
+    family("halo_kill_switch", "gauge", "1 while nothing may act.", &one(f64::from(u8::from(status.kill_switch))));
+    let by_source = |value: fn(&wire::status::Source) -> f64| {
+        status.sources.iter().map(|s| (format!("{{source=\"{}\"}}", escape(&s.name)), value(s))).collect::<Vec<_>>()
+    };
+    family("halo_source_samples_total", "counter", "Samples accepted, by source.", &by_source(|s| s.samples as f64));
+    family(
+        "halo_source_last_timestamp_seconds",
+        "gauge",
+        "Time of the newest sample, by source, on the source's own clock.",
+        &by_source(|s| s.last_at.map_or(0.0, wire::Timestamp::as_secs_f64)),
+    );
+    let rejected: Vec<_> = status
+        .sources
+        .iter()
+        .flat_map(|s| {
+            s.rejected.iter().map(|(reason, count)| {
+                (format!("{{source=\"{}\",reason=\"{}\"}}", escape(&s.name), escape(reason)), *count as f64)
+            })
+        })
+        .collect();
+    family("halo_source_rejected_total", "counter", "Samples refused or set aside, by source and reason.", &rejected);
+    out
+}
+
+/// Label values escape backslash, quote and newline.
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::Timestamp;
+    use wire::status::{Source, SourceState};
+
+    #[test]
+    fn the_text_is_what_prometheus_parses() {
+        let status = Status {
+            samples: 12,
+            sources: vec![Source {
+                name: "a\"b".to_owned(),
+                kind: "test".to_owned(),
+                samples: 12,
+                series: 1,
+                rejected: vec![("too_old".to_owned(), 3)],
+                last_at: Some(Timestamp(1500)),
+                last_seen: None,
+                state: SourceState::Live,
+                note: String::new(),
+            }],
+            ..Status::default()
+        };
+        let text = metrics_text(&status);
+        assert!(text.contains("# TYPE halo_samples_total counter\nhalo_samples_total 12\n"));
+        assert!(text.contains("halo_source_rejected_total{source=\"a\\\"b\",reason=\"too_old\"} 3\n"));
+        assert!(text.contains("halo_source_last_timestamp_seconds{source=\"a\\\"b\"} 1.5\n"));
+    }
+}

@@ -1,1 +1,9 @@
-//! From the engine's own types to what `wire` shows.
+//! From the engine's own state to what `wire` shows: the live snapshot, its deltas, and the points of a drill-down.
+
+mod delta;
+mod entity;
+mod points;
+
+pub use delta::diff;
+pub use entity::{EntityTally, entity_kind};
+pub use points::{Verdict, bucketed};
