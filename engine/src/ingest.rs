@@ -2,6 +2,9 @@
 //!
 //! Every decoder yields an [`IngestBatch`] and a list of [`Rejection`]s: bad parts are named and counted, good parts go on.
 
+pub mod csv;
+pub mod recording;
+
 use crate::series::{Sample, SeriesInfo};
 use wire::Timestamp;
 

@@ -13,17 +13,56 @@ pub fn metrics_text(status: &Status) -> String {
         }
     };
     let one = |value: f64| vec![(String::new(), value)];
-    family("halo_samples_total", "counter", "Samples accepted.", &one(status.samples as f64));
+    family(
+        "halo_samples_total",
+        "counter",
+        "Samples accepted.",
+        &one(status.samples as f64),
+    );
     family("halo_series", "gauge", "Series known.", &one(status.series as f64));
-    family("halo_series_warming", "gauge", "Series whose baseline is not yet trusted.", &one(status.warming as f64));
-    family("halo_anomalies_total", "counter", "Samples called anomalous.", &one(status.anomalies as f64));
-    family("halo_alerts_total", "counter", "Anomalous spans of single series, before correlation.", &one(status.alerts as f64));
-    family("halo_incidents_total", "counter", "Incidents opened.", &one(status.incidents as f64));
-    family("halo_kill_switch", "gauge", "1 while nothing may act.", &one(f64::from(u8::from(status.kill_switch))));
+    family(
+        "halo_series_warming",
+        "gauge",
+        "Series whose baseline is not yet trusted.",
+        &one(status.warming as f64),
+    );
+    family(
+        "halo_anomalies_total",
+        "counter",
+        "Samples called anomalous.",
+        &one(status.anomalies as f64),
+    );
+    family(
+        "halo_alerts_total",
+        "counter",
+        "Anomalous spans of single series, before correlation.",
+        &one(status.alerts as f64),
+    );
+    family(
+        "halo_incidents_total",
+        "counter",
+        "Incidents opened.",
+        &one(status.incidents as f64),
+    );
+    family(
+        "halo_kill_switch",
+        "gauge",
+        "1 while nothing may act.",
+        &one(f64::from(u8::from(status.kill_switch))),
+    );
     let by_source = |value: fn(&wire::status::Source) -> f64| {
-        status.sources.iter().map(|s| (format!("{{source=\"{}\"}}", escape(&s.name)), value(s))).collect::<Vec<_>>()
+        status
+            .sources
+            .iter()
+            .map(|s| (format!("{{source=\"{}\"}}", escape(&s.name)), value(s)))
+            .collect::<Vec<_>>()
     };
-    family("halo_source_samples_total", "counter", "Samples accepted, by source.", &by_source(|s| s.samples as f64));
+    family(
+        "halo_source_samples_total",
+        "counter",
+        "Samples accepted, by source.",
+        &by_source(|s| s.samples as f64),
+    );
     family(
         "halo_source_last_timestamp_seconds",
         "gauge",
@@ -35,11 +74,19 @@ pub fn metrics_text(status: &Status) -> String {
         .iter()
         .flat_map(|s| {
             s.rejected.iter().map(|(reason, count)| {
-                (format!("{{source=\"{}\",reason=\"{}\"}}", escape(&s.name), escape(reason)), *count as f64)
+                (
+                    format!("{{source=\"{}\",reason=\"{}\"}}", escape(&s.name), escape(reason)),
+                    *count as f64,
+                )
             })
         })
         .collect();
-    family("halo_source_rejected_total", "counter", "Samples refused or set aside, by source and reason.", &rejected);
+    family(
+        "halo_source_rejected_total",
+        "counter",
+        "Samples refused or set aside, by source and reason.",
+        &rejected,
+    );
     out
 }
 

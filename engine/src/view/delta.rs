@@ -16,18 +16,32 @@ pub fn diff(old: &Snapshot, new: &Snapshot, with_status: bool) -> Delta {
         edges: changed_sorted(&old.edges, &new.edges, |e| e),
         predictions: changed_by_id(&old.predictions, &new.predictions, |a, b| a.id == b.id),
         proposals: changed_by_id(&old.proposals, &new.proposals, |a, b| a.id == b.id),
-        deploys: new.deploys.iter().filter(|d| !old.deploys.contains(d)).rev().cloned().collect(),
+        deploys: new
+            .deploys
+            .iter()
+            .filter(|d| !old.deploys.contains(d))
+            .rev()
+            .cloned()
+            .collect(),
     }
 }
 
 /// Items of `new` that are not in `old` as they are, oldest first, so that a reader who puts each at the front ends with
 /// the same order.
 fn changed_by_id<T: Clone + PartialEq>(old: &[T], new: &[T], same: impl Fn(&T, &T) -> bool) -> Vec<T> {
-    new.iter().rev().filter(|item| old.iter().find(|o| same(o, item)) != Some(item)).cloned().collect()
+    new.iter()
+        .rev()
+        .filter(|item| old.iter().find(|o| same(o, item)) != Some(item))
+        .cloned()
+        .collect()
 }
 
 /// The same for lists sorted by a key, in one pass.
-fn changed_sorted<'a, T: Clone + PartialEq, K: Ord + ?Sized + 'a>(old: &'a [T], new: &'a [T], key: impl Fn(&'a T) -> &'a K) -> Vec<T> {
+fn changed_sorted<'a, T: Clone + PartialEq, K: Ord + ?Sized + 'a>(
+    old: &'a [T],
+    new: &'a [T],
+    key: impl Fn(&'a T) -> &'a K,
+) -> Vec<T> {
     let mut changed = Vec::new();
     let mut rest = old.iter().peekable();
     for item in new {
@@ -63,12 +77,20 @@ mod tests {
     }
 
     fn snapshot(entities: &[(u8, u8)], edges: &[(u8, u8)]) -> Snapshot {
-        let mut snapshot = Snapshot { version: wire::VERSION, ..Snapshot::default() };
+        let mut snapshot = Snapshot {
+            version: wire::VERSION,
+            ..Snapshot::default()
+        };
         snapshot.entities = entities.iter().map(|(n, s)| entity(*n, f32::from(*s))).collect();
         snapshot.entities.sort_by(|a, b| a.id.cmp(&b.id));
         snapshot.entities.dedup_by(|a, b| a.id == b.id);
-        snapshot.edges =
-            edges.iter().map(|(a, b)| Edge { caller: format!("e{a:03}").into(), callee: format!("e{b:03}").into() }).collect();
+        snapshot.edges = edges
+            .iter()
+            .map(|(a, b)| Edge {
+                caller: format!("e{a:03}").into(),
+                callee: format!("e{b:03}").into(),
+            })
+            .collect();
         snapshot.edges.sort();
         snapshot.edges.dedup();
         snapshot

@@ -56,17 +56,40 @@ fn worse(a: Health, b: Health) -> Health {
 /// Words of an entity's name that give its kind away, tried in this order.
 const KIND_HINTS: &[(EntityKind, &[&str])] = &[
     (EntityKind::Function, &["lambda", "stepfunctions"]),
-    (EntityKind::Database, &["dynamodb", "database", "rds", "pgsql", "postgres", "mysql", "mongo", "sql"]),
-    (EntityKind::Queue, &["sqs", "sns", "simplenotificationservice", "kafka", "rabbitmq", "queue", "nats"]),
+    (
+        EntityKind::Database,
+        &[
+            "dynamodb", "database", "rds", "pgsql", "postgres", "mysql", "mongo", "sql",
+        ],
+    ),
+    (
+        EntityKind::Queue,
+        &[
+            "sqs",
+            "sns",
+            "simplenotificationservice",
+            "kafka",
+            "rabbitmq",
+            "queue",
+            "nats",
+        ],
+    ),
     (EntityKind::Cache, &["redis", "memcached", "cache", "elasticache"]),
     (EntityKind::Client, &["_client"]),
-    (EntityKind::External, &["_remote", "external", "aws::s3", "sts_", "systemsmanagement"]),
+    (
+        EntityKind::External,
+        &["_remote", "external", "aws::s3", "sts_", "systemsmanagement"],
+    ),
 ];
 
 /// Guesses the kind of an entity from its name, the host from the source that reports it.
 pub fn entity_kind(id: &EntityId, source: &str) -> EntityKind {
     if source == "host" {
-        return if id.as_str().contains('/') { EntityKind::Process } else { EntityKind::Host };
+        return if id.as_str().contains('/') {
+            EntityKind::Process
+        } else {
+            EntityKind::Host
+        };
     }
     let name = id.as_str().to_lowercase();
     KIND_HINTS
@@ -87,7 +110,10 @@ mod tests {
         tally.add(Health::Ok, 0.1, false, Some(Timestamp(2)));
         assert_eq!(tally.health, Health::Ok);
         tally.add(Health::Anomalous, 0.9, true, None);
-        assert_eq!((tally.health, tally.series, tally.anomalous_series), (Health::Anomalous, 3, 1));
+        assert_eq!(
+            (tally.health, tally.series, tally.anomalous_series),
+            (Health::Anomalous, 3, 1)
+        );
         assert_eq!(tally.last_at, Some(Timestamp(2)));
     }
 
@@ -99,7 +125,11 @@ mod tests {
     #[test]
     fn kinds_follow_names() {
         check("petInfo_AWS::DynamoDB::Table", "replay", EntityKind::Database);
-        check("lambdastatusupdater_AWS::Lambda::Function", "replay", EntityKind::Function);
+        check(
+            "lambdastatusupdater_AWS::Lambda::Function",
+            "replay",
+            EntityKind::Function,
+        );
         check("PetSearch_AWS::ECS::Fargate", "replay", EntityKind::Service);
         check("PetSearch_client", "replay", EntityKind::Client);
         check("www.amazon.com_remote", "replay", EntityKind::External);

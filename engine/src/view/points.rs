@@ -30,9 +30,9 @@ impl Verdict {
                 flags |= 1 << (bit + 3) | u8::from(member.vote) << bit;
             }
         }
-        let (expected, half_band) = detection
-            .expected
-            .map_or((0.0, -1.0), |e: Expected| (e.mean as f32, ((e.upper - e.lower) / 2.0) as f32));
+        let (expected, half_band) = detection.expected.map_or((0.0, -1.0), |e: Expected| {
+            (e.mean as f32, ((e.upper - e.lower) / 2.0) as f32)
+        });
         Self {
             at: detection.at,
             expected,
@@ -50,10 +50,16 @@ impl Verdict {
 
     fn votes(&self) -> Votes {
         let member = |bit: usize| {
-            (self.flags & 1 << (bit + 3) != 0)
-                .then(|| MemberVote { score: f32::from(self.members[bit]) / 255.0, vote: self.flags & 1 << bit != 0 })
+            (self.flags & 1 << (bit + 3) != 0).then(|| MemberVote {
+                score: f32::from(self.members[bit]) / 255.0,
+                vote: self.flags & 1 << bit != 0,
+            })
         };
-        Votes { stl: member(0), forest: member(1), autoencoder: member(2) }
+        Votes {
+            stl: member(0),
+            forest: member(1),
+            autoencoder: member(2),
+        }
     }
 }
 
@@ -66,11 +72,22 @@ fn quantize(score: f32) -> u8 {
 /// A gap of more than 2.5 steps becomes a point without value, so that a line is broken there. Where several samples
 /// share a bucket, the point is the most anomalous one and `min`/`max` keep the bucket's extremes: no anomaly and no peak
 /// is lost to the zoom level.
-pub fn bucketed(samples: &[(Timestamp, f64)], verdicts: &[Verdict], step_ms: i64, max_points: usize) -> Vec<SeriesPoint> {
-    let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Vec::new() };
+pub fn bucketed(
+    samples: &[(Timestamp, f64)],
+    verdicts: &[Verdict],
+    step_ms: i64,
+    max_points: usize,
+) -> Vec<SeriesPoint> {
+    let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
+        return Vec::new();
+    };
     let max_points = max_points.max(2);
     let span = (last.0.millis_since(first.0) + 1).max(1);
-    let bucket_ms = if samples.len() <= max_points { 1 } else { span / max_points as i64 + 1 };
+    let bucket_ms = if samples.len() <= max_points {
+        1
+    } else {
+        span / max_points as i64 + 1
+    };
     let gap_ms = (step_ms * 5 / 2).max(bucket_ms * 3 / 2);
 
     let mut points: Vec<SeriesPoint> = Vec::with_capacity(samples.len().min(max_points) + 8);
@@ -149,11 +166,22 @@ mod tests {
             series: SeriesId(1),
             at: Timestamp(at),
             value: 1.0,
-            expected: Some(Expected { mean: 2.0, lower: 1.0, upper: 3.0, scale: 0.5 }),
+            expected: Some(Expected {
+                mean: 2.0,
+                lower: 1.0,
+                upper: 3.0,
+                scale: 0.5,
+            }),
             score: if anomaly { 0.9 } else { 0.1 },
             votes: Votes {
-                stl: Some(MemberVote { score: 0.9, vote: anomaly }),
-                forest: Some(MemberVote { score: 0.2, vote: false }),
+                stl: Some(MemberVote {
+                    score: 0.9,
+                    vote: anomaly,
+                }),
+                forest: Some(MemberVote {
+                    score: 0.2,
+                    vote: false,
+                }),
                 autoencoder: None,
             },
             anomaly,
