@@ -1,0 +1,188 @@
+//! What is remembered of each series: how far it strayed lately, in which direction, how surely.
+
+use super::Observation;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use wire::series::{MetricClass, SeriesInfo};
+use wire::{SeriesId, Timestamp};
+
+/// Points kept per series: more than the longest window of a ranking at any step, see `Correlator::ranking_window`.
+const KEPT_POINTS: usize = 512;
+
+/// Deviations beyond this many scales say nothing more.
+const MAX_Z: f64 = 1000.0;
+
+/// One sample that strayed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point {
+    pub at: Timestamp,
+    pub value: f64,
+    pub expected: f64,
+    /// How much worse than expected, in the unit of the metric; 0 when it is better.
+    pub excess: f64,
+    /// `excess` in robust standard deviations, 0..=1000.
+    pub z: f64,
+    /// How surely it strayed and how far, together, 0..1.
+    pub strength: f64,
+    pub score: f32,
+    pub anomaly: bool,
+}
+
+/// The recent past of one series.
+#[derive(Clone, Debug)]
+pub(super) struct Track {
+    pub info: Arc<SeriesInfo>,
+    pub source: Arc<str>,
+    /// Oldest first, times strictly ascending.
+    pub points: VecDeque<Point>,
+    /// Start of the present run of anomalous samples.
+    pub run_start: Timestamp,
+    /// Anomalous samples in the present run.
+    pub run: u32,
+    pub last_anomaly: Option<Timestamp>,
+    step_ms: i64,
+}
+
+/// All tracks of a lane.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Evidence {
+    pub tracks: BTreeMap<SeriesId, Track>,
+}
+
+impl Evidence {
+    /// Takes one detection in. Older than the newest of its series: ignored, the order of a series is its source's promise.
+    pub(super) fn record(&mut self, observation: &Observation) -> Option<&Track> {
+        let detection = &observation.detection;
+        let track = self.tracks.entry(detection.series).or_insert_with(|| Track {
+            info: Arc::clone(&observation.info),
+            source: Arc::clone(&observation.source),
+            points: VecDeque::new(),
+            run_start: detection.at,
+            run: 0,
+            last_anomaly: None,
+            step_ms: 0,
+        });
+        track.info = Arc::clone(&observation.info);
+        let point = point_of(observation);
+        if let Some(last) = track.points.back() {
+            let gap = point.at.millis_since(last.at);
+            if gap <= 0 {
+                return None;
+            }
+            track.step_ms = if track.step_ms == 0 {
+                gap
+            } else {
+                track.step_ms.min(gap)
+            };
+        }
+        if point.anomaly {
+            let continues = track
+                .last_anomaly
+                .is_some_and(|last| point.at.millis_since(last) * 2 <= track.step_ms() * 5);
+            if continues {
+                track.run += 1;
+            } else {
+                track.run = 1;
+                track.run_start = point.at;
+            }
+            track.last_anomaly = Some(point.at);
+        }
+        if track.points.len() == KEPT_POINTS {
+            track.points.pop_front();
+        }
+        track.points.push_back(point);
+        Some(track)
+    }
+
+    /// Forgets what is older than `before`, and series of which nothing remains.
+    pub(super) fn prune(&mut self, before: Timestamp) {
+        self.tracks.retain(|_, track| {
+            while track.points.front().is_some_and(|p| p.at < before) {
+                track.points.pop_front();
+            }
+            !track.points.is_empty()
+        });
+    }
+}
+
+impl Track {
+    /// Interval between samples, as announced or else as seen; one minute until either is known.
+    pub(super) fn step_ms(&self) -> i64 {
+        match (self.info.step_ms, self.step_ms) {
+            (announced, _) if announced > 0 => announced,
+            (_, seen) if seen > 0 => seen,
+            _ => 60_000,
+        }
+    }
+}
+
+/// Which side of the expectation hurts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Up,
+    Down,
+    Both,
+}
+
+/// Which side of the expectation hurts, from class and name.
+pub(super) fn harmful_direction(info: &SeriesInfo) -> Direction {
+    let metric = info.metric.to_ascii_lowercase();
+    let any = |words: &[&str]| words.iter().any(|w| metric.contains(w));
+    if any(&["availab", "success", "free", "idle", "uptime", "hit_ratio", "headroom"]) || metric == "up" {
+        return Direction::Down;
+    }
+    match info.class {
+        MetricClass::Latency | MetricClass::Errors | MetricClass::Saturation => Direction::Up,
+        MetricClass::Traffic | MetricClass::Other => Direction::Both,
+    }
+}
+
+/// How much a deviation of this class says about a fault: traffic follows what users do.
+pub(super) fn class_weight(class: MetricClass) -> f64 {
+    match class {
+        MetricClass::Errors => 1.25,
+        MetricClass::Latency => 1.0,
+        MetricClass::Saturation => 0.9,
+        MetricClass::Other => 0.6,
+        MetricClass::Traffic => 0.25,
+    }
+}
+
+fn point_of(observation: &Observation) -> Point {
+    let detection = &observation.detection;
+    let score = f64::from(detection.score);
+    let (expected, signed, scale) = match detection.expected {
+        Some(e) => {
+            // A metric that never moved has a scale near zero; a change of 0.03 % of its level is still no deviation.
+            let scale = e
+                .scale
+                .max((e.upper - e.lower) / 6.0)
+                .max(e.mean.abs() * 3e-4)
+                .max(1e-9);
+            (e.mean, detection.value - e.mean, scale)
+        }
+        None => (detection.value, 10.0 * score * score, 1.0),
+    };
+    let excess = match (detection.expected, harmful_direction(&observation.info)) {
+        (None, _) | (_, Direction::Both) => signed.abs(),
+        (_, Direction::Up) => signed.max(0.0),
+        (_, Direction::Down) => (-signed).max(0.0),
+    };
+    let z = (excess / scale).min(MAX_Z);
+    let certainty = ((score - 0.3) / 0.7).clamp(0.0, 1.0);
+    Point {
+        at: detection.at,
+        value: detection.value,
+        expected,
+        excess,
+        z,
+        strength: (magnitude(z) * certainty).sqrt(),
+        score: detection.score,
+        anomaly: detection.anomaly,
+    }
+}
+
+/// Deviation on a scale of 0..1: logarithmic, 1 at 1000 standard deviations.
+fn magnitude(z: f64) -> f64 {
+    z.ln_1p() / MAX_Z.ln_1p()
+}

@@ -1,0 +1,526 @@
+//! Puts the evidence of an incident into sentences: cause, critical failure, impact, counterfactual, path.
+//!
+//! Every number comes from a detection, every name from the input. Prose is made from templates; nothing is guessed.
+
+use super::cause::{Ranked, Ranking};
+use super::evidence::{Evidence, Point, Track};
+use super::graph::CallGraph;
+use super::incident::Incident;
+use super::kind::kind_of;
+use super::severity::is_user_facing;
+use super::text::{clock, count, duration, list, metric_name, percent, value};
+use std::collections::BTreeSet;
+use wire::incident::{Cause, Claim, Member};
+use wire::series::{Health, SeriesInfo};
+use wire::topology::{Entity, EntityKind, Topology};
+use wire::{EntityId, Timestamp};
+
+/// Below this probability the ranking is shown, but no single cause is named.
+const MIN_CONFIDENCE: f64 = 0.52;
+/// Causes told, at most.
+const MAX_CAUSES: usize = 10;
+/// Entities in the graph of an incident, at most.
+const MAX_ENTITIES: usize = 200;
+
+/// What the sentences are made from.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    pub graph: &'a CallGraph,
+    pub evidence: &'a Evidence,
+}
+
+impl Context<'_> {
+    /// Fills causes, story, blast radius, topology and title from a ranking.
+    pub(super) fn explain(&self, incident: &mut Incident, ranking: &Ranking) {
+        incident.causes = self.causes(ranking);
+        incident.confidence = ranking.confidence as f32;
+        incident.cause = ranking
+            .causes
+            .first()
+            .filter(|first| ranking.confidence >= MIN_CONFIDENCE && first.score >= 0.05)
+            .map(|first| first.entity.clone());
+        let focus = ranking.causes.first().map(|c| c.entity.clone());
+        incident.blast_radius = focus.as_ref().map(|f| self.graph.dependents(f)).unwrap_or_default();
+        incident.story.path = focus.map(|f| self.path(incident, &f)).unwrap_or_default();
+        incident.story.cause = self.cause_claim(incident, ranking);
+    }
+
+    /// Brings the parts that follow from the members up to date: title, failure, impact, counterfactual, topology.
+    pub(super) fn describe(&self, incident: &mut Incident) {
+        incident.story.critical_failure = self.critical_failure(incident);
+        incident.story.impact = self.impact(incident);
+        incident.story.counterfactual = self.counterfactual(incident);
+        incident.topology = self.topology(incident);
+        incident.title = self.title(incident);
+    }
+
+    fn causes(&self, ranking: &Ranking) -> Vec<Cause> {
+        let first = ranking.causes.first();
+        ranking
+            .causes
+            .iter()
+            .take(MAX_CAUSES)
+            .enumerate()
+            .filter_map(|(rank, candidate)| {
+                let track = self.evidence.tracks.get(&candidate.series)?;
+                let reason = match first {
+                    Some(first) if rank > 0 => self.why_not(candidate, first),
+                    _ => self.why(candidate, track),
+                };
+                Some(Cause {
+                    entity: candidate.entity.clone(),
+                    metric: track.info.metric.clone(),
+                    series: Some(candidate.series),
+                    score: candidate.score as f32,
+                    onset: candidate.onset,
+                    reason,
+                })
+            })
+            .collect()
+    }
+
+    fn why(&self, cause: &Ranked, track: &Track) -> String {
+        let mut reason = format!(
+            "{} at {}; {} of the deviation seen in this incident leads here",
+            change_since(track, cause.onset),
+            clock(cause.onset),
+            percent(cause.score)
+        );
+        let calls = self.graph.callees(&cause.entity).len();
+        match &cause.explained_by {
+            Some((callee, share)) => {
+                reason.push_str(&format!(
+                    ", and its dependency {callee} explains {} of it",
+                    percent(*share)
+                ));
+            }
+            None if calls > 0 => {
+                reason.push_str(&format!(", and {}", unexplained(calls)));
+            }
+            None => {}
+        }
+        if let Some(deploy) = &cause.deploy {
+            reason.push_str(&format!(
+                "; version {} went live {}",
+                deploy.version,
+                relative(deploy.at, cause.onset)
+            ));
+        }
+        reason
+    }
+
+    fn why_not(&self, candidate: &Ranked, first: &Ranked) -> String {
+        if let Some((callee, share)) = candidate.explained_by.as_ref().filter(|(_, share)| *share >= 0.4) {
+            return format!(
+                "a victim: {} of its deviation follows its dependency {callee}",
+                percent(*share)
+            );
+        }
+        let later = candidate.onset.millis_since(first.onset);
+        if later > 0 {
+            return format!("began {} after {}", duration(later), first.entity);
+        }
+        if candidate.contrast < 0.15 {
+            return "strayed before the incident began, and no more since".to_owned();
+        }
+        match kind_of(&candidate.entity) {
+            EntityKind::External => "measured by its callers only, which deviate themselves".to_owned(),
+            EntityKind::Client => "a client: it feels the fault, it does not make it".to_owned(),
+            _ => format!(
+                "holds {} of the deviation against {} of {}",
+                percent(candidate.score),
+                percent(first.score),
+                first.entity
+            ),
+        }
+    }
+
+    fn cause_claim(&self, incident: &Incident, ranking: &Ranking) -> Claim {
+        let Some(first) = ranking.causes.first() else {
+            return Claim {
+                text: "Too little evidence to rank causes.".to_owned(),
+                confidence: 0.0,
+                evidence: Vec::new(),
+            };
+        };
+        let confidence = incident.confidence;
+        let Some(track) = self.evidence.tracks.get(&first.series) else {
+            return incident.story.cause.clone();
+        };
+        let change = change_since(track, first.onset);
+        if incident.cause.is_none() {
+            let second = ranking.causes.get(1);
+            let text = match second {
+                Some(second) => format!(
+                    "No single cause stands out: {} ({}) and {} ({}) fit the evidence almost equally.",
+                    first.entity,
+                    percent(first.score),
+                    second.entity,
+                    percent(second.score)
+                ),
+                None => format!(
+                    "{}: {change} at {}, too little to call it a cause.",
+                    first.entity,
+                    clock(first.onset)
+                ),
+            };
+            let evidence = ranking.causes.iter().take(2).map(|c| c.series).collect();
+            return Claim {
+                text,
+                confidence,
+                evidence,
+            };
+        }
+        let mut text = format!("{}: {change} at {}.", first.entity, clock(first.onset));
+        if let Some(deploy) = &first.deploy {
+            text.push_str(&format!(
+                " Version {} of it went live {}.",
+                deploy.version,
+                relative(deploy.at, first.onset)
+            ));
+        }
+        let calls = self.graph.callees(&first.entity).len();
+        if first.explained_by.is_none() && calls > 0 {
+            text.push_str(&format!(" It is not passed on: {}.", unexplained(calls)));
+        }
+        Claim {
+            text,
+            confidence,
+            evidence: vec![first.series],
+        }
+    }
+
+    fn critical_failure(&self, incident: &Incident) -> Claim {
+        let first = |user: bool| {
+            incident
+                .members
+                .values()
+                .filter(|m| is_user_facing(self.graph, &m.entity) == user)
+                .min_by(|a, b| {
+                    a.onset
+                        .cmp(&b.onset)
+                        .then(b.score.total_cmp(&a.score))
+                        .then(a.series.cmp(&b.series))
+                })
+        };
+        let claim = |member: &Member, lead: &str, confidence: f32| Claim {
+            text: format!(
+                "{lead} {}: {} at {}.",
+                member.entity,
+                self.member_change(incident, member),
+                clock(member.onset)
+            ),
+            confidence,
+            evidence: vec![member.series],
+        };
+        match (first(true), first(false)) {
+            (Some(member), _) => claim(member, "Users first felt it at", member.score),
+            (None, Some(member)) if self.graph.knows(&member.entity) => claim(
+                member,
+                "No user-facing service deviates so far. It first showed at",
+                member.score,
+            ),
+            (None, Some(member)) => claim(member, "It first showed at", member.score * 0.7),
+            (None, None) => Claim {
+                text: "Nothing has failed so far.".to_owned(),
+                confidence: 0.0,
+                evidence: Vec::new(),
+            },
+        }
+    }
+
+    fn impact(&self, incident: &Incident) -> Claim {
+        let entities: Vec<EntityId> = incident.entities().into_iter().collect();
+        let noun = if entities.iter().any(|e| self.graph.knows(e)) {
+            "service"
+        } else {
+            "entity"
+        };
+        let verb = if entities.len() == 1 { "deviates" } else { "deviate" };
+        let mut text = format!("{} {verb}: {}.", count(entities.len(), noun), list(&entities, 5));
+        let mut at_user: Vec<&Member> = incident
+            .members
+            .values()
+            .filter(|m| is_user_facing(self.graph, &m.entity))
+            .collect();
+        at_user.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.series.cmp(&b.series)));
+        let mut told = BTreeSet::new();
+        let symptoms: Vec<String> = at_user
+            .iter()
+            .filter(|m| told.insert((m.entity.clone(), incident.infos.get(&m.series).map(|i| i.class))))
+            .take(3)
+            .map(|m| format!("{} ({})", m.entity, self.member_now(incident, m)))
+            .collect();
+        if !symptoms.is_empty() {
+            text.push_str(&format!(" At the user's side: {}.", symptoms.join("; ")));
+        }
+        let members = incident.entities();
+        let spared = incident.blast_radius.iter().filter(|e| !members.contains(*e)).count();
+        if spared > 0 {
+            let verb = if spared == 1 { "depends" } else { "depend" };
+            text.push_str(&format!(
+                " {} more {verb} on the cause and deviate little or not at all.",
+                count(spared, noun)
+            ));
+        }
+        let strongest = incident.members.values().map(|m| m.score).fold(0.0, f32::max);
+        Claim {
+            text,
+            confidence: strongest,
+            evidence: at_user.iter().take(5).map(|m| m.series).collect(),
+        }
+    }
+
+    fn counterfactual(&self, incident: &Incident) -> Claim {
+        let none = |text: String| Claim {
+            text,
+            confidence: 0.0,
+            evidence: Vec::new(),
+        };
+        let Some(cause) = &incident.cause else {
+            return none("No single cause to take away.".to_owned());
+        };
+        let others: BTreeSet<EntityId> = incident.entities().into_iter().filter(|e| e != cause).collect();
+        if others.is_empty() {
+            return none(format!(
+                "Without {cause} there would be no incident: nothing else deviates."
+            ));
+        }
+        let dependents: BTreeSet<EntityId> = self.graph.dependents(cause).into_iter().collect();
+        let (explained, apart): (Vec<EntityId>, Vec<EntityId>) = others
+            .iter()
+            .cloned()
+            .partition(|e| dependents.contains(e) && self.only_by(e, cause, &others, &dependents));
+        let mut text = match explained.len() {
+            0 => format!("Without {cause} the others would still deviate: no call leads from them to it alone."),
+            n if n == others.len() => format!(
+                "Without {cause} none of the other {} would have a deviating dependency: the incident would not exist.",
+                count(n, "member service")
+            ),
+            n => format!(
+                "Without {cause}, {n} of the other {} would have no deviating dependency left: {}.",
+                count(others.len(), "member service"),
+                list(&explained, 4)
+            ),
+        };
+        if !explained.is_empty() && !apart.is_empty() {
+            let groups = self.groups(&apart);
+            text.push_str(&format!(
+                " {} would remain, as {}.",
+                list(&apart, 3),
+                count(groups, "separate incident")
+            ));
+        }
+        let share = explained.len() as f32 / others.len() as f32;
+        Claim {
+            text,
+            confidence: incident.confidence * (0.5 + 0.5 * share),
+            evidence: incident
+                .members
+                .values()
+                .filter(|m| explained.contains(&m.entity))
+                .take(5)
+                .map(|m| m.series)
+                .collect(),
+        }
+    }
+
+    /// Whether every deviating dependency of `entity` is the cause, leads to it, or lies below it.
+    fn only_by(
+        &self,
+        entity: &EntityId,
+        cause: &EntityId,
+        members: &BTreeSet<EntityId>,
+        dependents: &BTreeSet<EntityId>,
+    ) -> bool {
+        self.graph.callees(entity).iter().all(|callee| {
+            callee == cause
+                || !members.contains(callee)
+                || dependents.contains(callee)
+                || self.graph.path(cause, callee).is_some()
+        })
+    }
+
+    /// Number of groups of `entities` that calls connect.
+    fn groups(&self, entities: &[EntityId]) -> usize {
+        let mut left: BTreeSet<EntityId> = entities.iter().cloned().collect();
+        let mut groups = 0;
+        while let Some(start) = left.pop_first() {
+            groups += 1;
+            let mut queue = vec![start];
+            while let Some(entity) = queue.pop() {
+                for next in self
+                    .graph
+                    .callees(&entity)
+                    .into_iter()
+                    .chain(self.graph.callers(&entity))
+                {
+                    if left.remove(&next) {
+                        queue.push(next);
+                    }
+                }
+            }
+        }
+        groups
+    }
+
+    /// From the cause to the first user-facing member that depends on it, else to the farthest member that does.
+    fn path(&self, incident: &Incident, cause: &EntityId) -> Vec<EntityId> {
+        let mut ends: Vec<(bool, Timestamp, EntityId)> = incident
+            .members
+            .values()
+            .map(|m| (!is_user_facing(self.graph, &m.entity), m.onset, m.entity.clone()))
+            .collect();
+        ends.sort();
+        let mut paths: Vec<(bool, Vec<EntityId>)> = ends
+            .into_iter()
+            .filter_map(|(inner, _, entity)| Some((inner, self.graph.path(&entity, cause)?)))
+            .collect();
+        let chosen = match paths.iter().position(|(inner, _)| !inner) {
+            Some(user) => paths.swap_remove(user).1,
+            None => paths
+                .into_iter()
+                .map(|(_, p)| p)
+                .max_by_key(Vec::len)
+                .unwrap_or_default(),
+        };
+        if chosen.is_empty() {
+            return vec![cause.clone()];
+        }
+        chosen.into_iter().rev().collect()
+    }
+
+    fn topology(&self, incident: &Incident) -> Topology {
+        let members = incident.entities();
+        let mut shown = members.clone();
+        shown.extend(incident.story.path.iter().cloned());
+        shown.extend(incident.causes.iter().take(3).map(|c| c.entity.clone()));
+        for entity in &members {
+            shown.extend(self.graph.callees(entity));
+        }
+        shown.extend(incident.blast_radius.iter().cloned());
+        let shown: BTreeSet<EntityId> = if shown.len() > MAX_ENTITIES {
+            members
+                .iter()
+                .cloned()
+                .chain(shown.difference(&members).cloned())
+                .take(MAX_ENTITIES)
+                .collect()
+        } else {
+            shown
+        };
+        let edges = self.graph.edges_among(&shown);
+        let strayed: BTreeSet<&EntityId> = self.evidence.tracks.values().map(|t| &t.info.entity).collect();
+        let entities = shown
+            .iter()
+            .map(|id| {
+                let own: Vec<&Member> = incident.members.values().filter(|m| m.entity == *id).collect();
+                let health = match (own.is_empty(), strayed.contains(id)) {
+                    (false, _) => Health::Anomalous,
+                    (true, true) => Health::Watch,
+                    (true, false) => Health::Unknown,
+                };
+                let anomalous = u32::try_from(own.len()).unwrap_or(u32::MAX);
+                Entity {
+                    id: id.clone(),
+                    kind: kind_of(id),
+                    health,
+                    score: own.iter().map(|m| m.score).fold(0.0, f32::max),
+                    series: anomalous,
+                    anomalous_series: anomalous,
+                    last_at: own.iter().map(|m| m.last).max(),
+                    source: incident.source.clone(),
+                    incident: (!own.is_empty()).then(|| incident.id.clone()),
+                }
+            })
+            .collect();
+        Topology { entities, edges }
+    }
+
+    fn title(&self, incident: &Incident) -> String {
+        let others = incident
+            .entities()
+            .iter()
+            .filter(|e| incident.cause.as_ref() != Some(*e))
+            .count();
+        let storm = if incident.storm { "Alert storm: " } else { "" };
+        let Some((cause, first)) = incident.cause.as_ref().zip(incident.causes.first()) else {
+            let what = incident.members.values().min_by_key(|m| (m.onset, m.series));
+            return match what {
+                Some(m) if others > 1 => format!("{storm}{} deviate, first {}", count(others, "entity"), m.entity),
+                Some(m) => format!("{storm}{}: {}", m.entity, self.member_change(incident, m)),
+                None => format!("{storm}nothing deviates"),
+            };
+        };
+        let change = first.series.and_then(|s| self.evidence.tracks.get(&s)).map_or_else(
+            || format!("{} deviates", first.metric),
+            |t| change_since(t, first.onset),
+        );
+        match others {
+            0 => format!("{storm}{cause}: {change}"),
+            n => format!("{storm}{cause}: {change}; {n} more affected"),
+        }
+    }
+
+    fn member_change(&self, incident: &Incident, member: &Member) -> String {
+        match incident.infos.get(&member.series) {
+            Some(info) => change(info, member.expected, member.observed),
+            None => format!("{} deviates", member.metric),
+        }
+    }
+
+    fn member_now(&self, incident: &Incident, member: &Member) -> String {
+        match incident.infos.get(&member.series) {
+            Some(info) => format!(
+                "{} {}, expected {}",
+                metric_name(info),
+                value(info, member.observed, member.expected),
+                value(info, member.expected, member.expected)
+            ),
+            None => member.metric.clone(),
+        }
+    }
+}
+
+/// The line of the timeline for a new member.
+pub(super) fn joined(info: &SeriesInfo, point: &Point) -> String {
+    format!("{}: {}", info.entity, change(info, point.expected, point.value))
+}
+
+/// `latency p95 rose from 309 ms to 527 ms`, at its worst from the onset on.
+fn change_since(track: &Track, onset: Timestamp) -> String {
+    let worst = track
+        .points
+        .iter()
+        .filter(|p| p.at >= onset)
+        .max_by(|a, b| a.z.total_cmp(&b.z).then(b.at.cmp(&a.at)));
+    match worst {
+        Some(p) => change(&track.info, p.expected, p.value),
+        None => format!("{} deviates", metric_name(&track.info)),
+    }
+}
+
+fn change(info: &SeriesInfo, expected: f64, observed: f64) -> String {
+    let name = metric_name(info);
+    let (from, to) = (value(info, expected, expected), value(info, observed, expected));
+    if from == to {
+        return format!("{name} was {to}");
+    }
+    let verb = if observed > expected { "rose" } else { "fell" };
+    format!("{name} {verb} from {from} to {to}")
+}
+
+fn relative(deploy: Timestamp, onset: Timestamp) -> String {
+    match onset.millis_since(deploy) {
+        0 => "at the same moment".to_owned(),
+        before @ 1.. => format!("{} before", duration(before)),
+        after => format!("{} after", duration(after)),
+    }
+}
+
+fn unexplained(calls: usize) -> String {
+    match calls {
+        1 => "its one dependency does not explain it".to_owned(),
+        n => format!("none of its {n} dependencies explains it"),
+    }
+}

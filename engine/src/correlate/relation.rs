@@ -1,0 +1,139 @@
+//! Why two anomalies belong together.
+
+use super::graph::{CallGraph, MAX_HOPS, Way};
+use std::collections::BTreeSet;
+use wire::EntityId;
+
+/// The tie between a newly anomalous entity and one that is in the incident already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Relation {
+    SameEntity,
+    /// One is the host of the other, or both are parts of one.
+    SameHost(EntityId),
+    /// The new one calls the known one, over these entities, both included.
+    Calls(Vec<EntityId>),
+    /// The new one is called by the known one.
+    CalledBy(Vec<EntityId>),
+    /// No call graph covers this source; only the time speaks for it.
+    TimeOnly,
+}
+
+impl Relation {
+    /// The sentence shown at the member.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::SameEntity => "same service, same time".to_owned(),
+            Self::SameHost(host) => format!("runs on the same host as {host}"),
+            Self::Calls(path) => match path.as_slice() {
+                [_, callee] => format!("calls {callee}, which is in the incident"),
+                [_, middle @ .., callee] => format!("depends on {callee} through {}", join(middle)),
+                _ => "depends on a member".to_owned(),
+            },
+            Self::CalledBy(path) => match path.as_slice() {
+                [caller, _] => format!("is called by {caller}, which is in the incident"),
+                [caller, middle @ .., _] => format!("{caller} depends on it through {}", join(middle)),
+                _ => "a member depends on it".to_owned(),
+            },
+            Self::TimeOnly => "same minutes; no call graph is known for this source".to_owned(),
+        }
+    }
+}
+
+/// The tie between `new` and the nearest of `known`, if there is one. `strayed` says which entities have evidence of
+/// their own: a long path counts only over those, a healthy service in the middle separates faults.
+pub(super) fn relate(
+    graph: &CallGraph,
+    new: &EntityId,
+    known: &BTreeSet<EntityId>,
+    strayed: impl Fn(&EntityId) -> bool,
+    time_is_enough: bool,
+) -> Option<Relation> {
+    if known.contains(new) {
+        return Some(Relation::SameEntity);
+    }
+    if let Some(host) = known.iter().find(|k| host_of(k) == host_of(new) && shares_host(k, new)) {
+        return Some(Relation::SameHost(host.clone()));
+    }
+    if graph.knows(new) {
+        let search = |way| {
+            graph
+                .nearest(new, known, way, MAX_HOPS, &strayed)
+                .or_else(|| graph.nearest(new, known, way, 2, |_| true))
+        };
+        return match (search(Way::Down), search(Way::Up)) {
+            (Some(down), Some(up)) if up.len() < down.len() => Some(Relation::CalledBy(reversed(up))),
+            (Some(down), _) => Some(Relation::Calls(down)),
+            (None, up) => up.map(|path| Relation::CalledBy(reversed(path))),
+        };
+    }
+    (time_is_enough && !known.iter().any(|k| graph.knows(k))).then_some(Relation::TimeOnly)
+}
+
+/// `web-1` for `web-1/postgres`.
+fn host_of(entity: &EntityId) -> &str {
+    entity.as_str().split('/').next().unwrap_or_default()
+}
+
+/// Whether the common prefix is a host with parts, not an address that happens to hold a slash.
+fn shares_host(a: &EntityId, b: &EntityId) -> bool {
+    let (a, b) = (a.as_str(), b.as_str());
+    (a.contains('/') || b.contains('/')) && !a.contains("://") && !b.contains("://")
+}
+
+fn reversed(mut path: Vec<EntityId>) -> Vec<EntityId> {
+    path.reverse();
+    path
+}
+
+fn join(entities: &[EntityId]) -> String {
+    let names: Vec<&str> = entities.iter().map(EntityId::as_str).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::topology::Edge;
+
+    fn graph(edges: &[(&str, &str)]) -> CallGraph {
+        let mut graph = CallGraph::default();
+        for (caller, callee) in edges {
+            graph.add(&Edge {
+                caller: (*caller).into(),
+                callee: (*callee).into(),
+            });
+        }
+        graph
+    }
+
+    #[track_caller]
+    fn check(edges: &[(&str, &str)], new: &str, known: &str, strayed: &[&str], expected: Option<&str>) {
+        let relation = relate(
+            &graph(edges),
+            &new.into(),
+            &BTreeSet::from([known.into()]),
+            |e| strayed.contains(&e.as_str()),
+            edges.is_empty(),
+        );
+        assert_eq!(relation.map(|r| r.reason()).as_deref(), expected, "{new} and {known}");
+    }
+
+    #[test]
+    fn ties_are_found_and_named() {
+        let chain: &[(&str, &str)] = &[("a", "b"), ("b", "c"), ("c", "d"), ("x", "y")];
+        check(chain, "a", "b", &[], Some("calls b, which is in the incident"));
+        check(chain, "c", "a", &[], Some("a depends on it through b"));
+        check(chain, "a", "d", &[], None);
+        check(chain, "a", "d", &["b", "c"], Some("depends on d through b, c"));
+        check(chain, "x", "a", &["b", "c"], None);
+        check(chain, "h/nginx", "h", &[], Some("runs on the same host as h"));
+        check(chain, "https://a", "https://b", &[], None);
+        check(
+            &[],
+            "p",
+            "q",
+            &[],
+            Some("same minutes; no call graph is known for this source"),
+        );
+    }
+}
