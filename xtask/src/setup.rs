@@ -1,0 +1,217 @@
+//! What the commands need beyond Rust, found or installed. Nothing is installed before it has been named.
+
+use std::fs;
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::shell;
+
+/// May missing packages be installed?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+pub(crate) struct SetupArgs {
+    /// Install nothing: say what is missing and stop
+    #[arg(long)]
+    pub(crate) no_setup: bool,
+}
+
+/// One thing that must be there, and the Debian package that brings it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// Package name in Debian and Ubuntu.
+    pub(crate) package: &'static str,
+    /// How its presence is seen; a distribution that names packages differently passes as well.
+    pub(crate) probe: Probe,
+    /// What it is for, shown before it is installed.
+    pub(crate) purpose: &'static str,
+}
+
+/// A way to see that something is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// A program on the `PATH`.
+    Program(&'static str),
+    /// A library that `pkg-config` knows.
+    Library(&'static str),
+    /// A file, absolute.
+    File(&'static str),
+}
+
+const fn need(package: &'static str, probe: Probe, purpose: &'static str) -> Need {
+    Need {
+        package,
+        probe,
+        purpose,
+    }
+}
+
+/// A C compiler, for the embedded SQLite and the TLS library.
+pub(crate) const BUILD: &[Need] = &[need(
+    "build-essential",
+    Probe::Program("cc"),
+    "compile the embedded SQLite",
+)];
+
+/// Debian's Rust with the sources of its standard library: compiles to WASM where rustup has no such target to offer.
+pub(crate) const WASM_DEBIAN: &[Need] = &[
+    need(
+        "rustc-web",
+        Probe::File("/usr/bin/rustc"),
+        "compile the console to WASM",
+    ),
+    need(
+        "cargo-web",
+        Probe::File("/usr/bin/cargo"),
+        "compile the console to WASM",
+    ),
+    need(
+        "rust-web-src",
+        Probe::File("/usr/lib/rustlib/src/rust/library/std/Cargo.toml"),
+        "build the standard library for WASM",
+    ),
+    need("lld-19", Probe::File("/usr/bin/wasm-ld-19"), "link WASM"),
+];
+
+/// The system web view that the desktop window is made of.
+pub(crate) const DESKTOP: &[Need] = &[
+    need(
+        "pkg-config",
+        Probe::Program("pkg-config"),
+        "find the system's libraries",
+    ),
+    need(
+        "libwebkit2gtk-4.1-dev",
+        Probe::Library("webkit2gtk-4.1"),
+        "the desktop window",
+    ),
+];
+
+/// The real servers, browser and display that the checks use.
+pub(crate) const TEST: &[Need] = &[
+    need(
+        "prometheus",
+        Probe::Program("prometheus"),
+        "a real Prometheus writes to Halo",
+    ),
+    need(
+        "prometheus-node-exporter",
+        Probe::Program("prometheus-node-exporter"),
+        "real metrics for it to scrape",
+    ),
+    need("chromium", Probe::Program("chromium"), "the browser flows"),
+    need("nodejs", Probe::Program("node"), "drive the browser"),
+    need("npm", Probe::Program("npm"), "fetch playwright-core"),
+    need("xvfb", Probe::Program("Xvfb"), "a display for the desktop window"),
+    need("openbox", Probe::Program("openbox"), "a window manager for it"),
+    need("dbus-x11", Probe::Program("dbus-launch"), "the web view's message bus"),
+    need("imagemagick", Probe::Program("import"), "photograph the window"),
+    need("xdotool", Probe::Program("xdotool"), "find the window by its title"),
+    need("procps", Probe::Program("kill"), "stop processes by their id"),
+];
+
+impl Need {
+    /// Whether it is already there.
+    pub(crate) fn is_met(&self) -> bool {
+        match self.probe {
+            Probe::Program(program) => shell::has_program(program),
+            Probe::Library(name) => shell::read(Command::new("pkg-config").args(["--exists", name])).is_some(),
+            Probe::File(path) => Path::new(path).exists(),
+        }
+    }
+}
+
+/// Installs what is missing of `needs`, after naming it.
+///
+/// # Errors
+/// When something is missing and may not (`--no-setup`) or can not (no apt-get, no root, no sudo) be installed; the
+/// message names every missing package and the command that brings it.
+pub(crate) fn ensure(needs: &[Need], args: SetupArgs) -> Result<()> {
+    let missing = missing(needs);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    let by_hand = format!("apt-get install --no-install-recommends {}", packages.join(" "));
+    if args.no_setup {
+        bail!(
+            "missing: {}; --no-setup forbids installing it; by hand: {by_hand}",
+            packages.join(", ")
+        );
+    }
+    if !shell::has_program("apt-get") {
+        bail!(
+            "missing: {}; this machine has no apt-get, so install the equivalents yourself",
+            packages.join(", ")
+        );
+    }
+    let Some(prefix) = privilege() else {
+        bail!(
+            "missing: {}; installing needs root or sudo; as root: {by_hand}",
+            packages.join(", ")
+        );
+    };
+    println!("Installing from this machine's package sources:");
+    for need in &missing {
+        println!("  {:<26} {}", need.package, need.purpose);
+    }
+    // A fresh container has no package lists at all; a stale list is refreshed too, or the download may be gone.
+    shell::run(&mut apt(&prefix, &["update", "-q"]))?;
+    let mut install = apt(&prefix, &["install", "-y", "-q", "--no-install-recommends"]);
+    shell::run(install.args(&packages))?;
+    let still: Vec<&str> = self::missing(needs).iter().map(|need| need.package).collect();
+    if !still.is_empty() {
+        bail!(
+            "installed, yet not found: {}; look at the output of apt-get above",
+            still.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// The needs that are not met, each package once, in the order given.
+pub(crate) fn missing(needs: &[Need]) -> Vec<Need> {
+    needs.iter().copied().filter(|need| !need.is_met()).collect()
+}
+
+/// Whether a package of that name can be installed from the sources this machine knows.
+pub(crate) fn apt_offers(package: &str) -> bool {
+    let shown = shell::read(Command::new("apt-cache").args(["policy", package])).unwrap_or_default();
+    shown
+        .lines()
+        .any(|line| line.trim_start().starts_with("Candidate:") && !line.contains("(none)"))
+}
+
+/// The words before `apt-get`: none as root, `sudo` where it works, `None` where neither does.
+fn privilege() -> Option<Vec<&'static str>> {
+    if shell::read(Command::new("id").arg("-u")).as_deref() == Some("0") {
+        return Some(Vec::new());
+    }
+    if !shell::has_program("sudo") {
+        return None;
+    }
+    if std::io::stdin().is_terminal() {
+        return Some(vec!["sudo"]);
+    }
+    // Nobody is there to type a password.
+    shell::read(Command::new("sudo").args(["-n", "true"])).map(|_| vec!["sudo", "-n"])
+}
+
+fn apt(prefix: &[&str], args: &[&str]) -> Command {
+    let words: Vec<&str> = prefix
+        .iter()
+        .copied()
+        .chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
+        .collect();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).args(args).stdin(Stdio::inherit());
+    command
+}
+
+/// Whether this is a container or a virtual machine image without package lists, where `apt-cache` knows nothing yet.
+pub(crate) fn has_no_package_lists() -> bool {
+    fs::read_dir("/var/lib/apt/lists").map_or(true, |mut entries| {
+        !entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().contains("Packages")))
+    })
+}
