@@ -1,1 +1,10 @@
-//! Server.
+//! The engine over HTTP, the console it serves, and the client for it.
+//!
+//! [`http::Server`] binds and serves; [`client::HttpHandle`] is the other end of it; [`auth`] decides who a request is;
+//! [`cli`] is the `halo` command.
+
+pub mod auth;
+pub mod backend;
+pub mod cli;
+pub mod client;
+pub mod http;

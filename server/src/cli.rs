@@ -1,0 +1,44 @@
+//! The `halo` command line.
+
+mod doctor;
+mod token;
+
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Halo: learns what normal looks like, turns alerts into incidents, says why.
+#[derive(Debug, Parser)]
+#[command(name = "halo", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create, list and revoke access tokens
+    Token(token::TokenArgs),
+    /// Check this machine: data directory, port, models, console
+    Doctor(doctor::DoctorArgs),
+}
+
+/// Runs the command that the arguments name.
+///
+/// Exit code 0; 1 when it failed; 2 when its input or arguments cannot be used. Messages for people go to standard error.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = std::io::stdout().lock();
+    let outcome = match cli.command {
+        Command::Token(args) => token::run(args, &mut out),
+        Command::Doctor(args) => doctor::run(args, &mut out),
+    };
+    outcome.unwrap_or_else(|error| {
+        // Nothing is left to tell when standard error is closed.
+        let _ = writeln!(std::io::stderr(), "halo: {error:#}");
+        match error.downcast_ref::<engine::Error>() {
+            Some(engine::Error::Input { .. } | engine::Error::Config(_)) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    })
+}

@@ -1,0 +1,183 @@
+//! HTTP: questions, orders, the stream, ingest, health, and the console.
+
+mod api;
+pub mod console;
+mod demo;
+mod deploys;
+mod health;
+mod remote_write;
+mod reply;
+mod session;
+mod watch;
+
+use crate::auth::Auth;
+use crate::backend::Backend;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{any, get, post};
+pub use demo::{BASE as DEMO_WEBHOOK_BASE, Receiver};
+pub use remote_write::WriteLimits;
+use std::future::{Future, IntoFuture as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch as signal};
+use tower_http::compression::CompressionLayer;
+
+/// Requests that end after the stop signal get this long; then connections are cut.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What every route sees.
+#[derive(Clone)]
+pub(crate) struct App {
+    backend: Arc<dyn Backend>,
+    auth: Arc<Auth>,
+    /// Turns true when the server stops; streams end then.
+    stopping: signal::Receiver<bool>,
+    /// Remote-write requests that may be decoded at the same time.
+    writes: Arc<Semaphore>,
+    limits: WriteLimits,
+}
+
+/// How to serve.
+#[derive(Debug)]
+pub struct ServeConfig {
+    pub auth: Auth,
+    pub write_limits: WriteLimits,
+    /// Answers the demo's remediation webhook. `None` outside `halo demo`.
+    pub receiver: Option<Receiver>,
+}
+
+impl ServeConfig {
+    /// The usual limits, no receiver.
+    pub fn new(auth: Auth) -> Self {
+        Self {
+            auth,
+            write_limits: WriteLimits::default(),
+            receiver: None,
+        }
+    }
+}
+
+/// All routes over `backend`. Streams end when `stopping` turns true.
+pub fn router(config: ServeConfig, backend: Arc<dyn Backend>, stopping: signal::Receiver<bool>) -> Router {
+    let app = App {
+        backend,
+        auth: Arc::new(config.auth),
+        stopping,
+        writes: Arc::new(Semaphore::new(config.write_limits.concurrent)),
+        limits: config.write_limits,
+    };
+    let known = Router::new()
+        .route("/api/query", post(api::query).fallback(reply::method_not_allowed))
+        .route("/api/command", post(api::command).fallback(reply::method_not_allowed))
+        .route("/api/watch", get(watch::watch).fallback(reply::method_not_allowed))
+        .route(
+            "/api/deploys",
+            post(deploys::record).fallback(reply::method_not_allowed),
+        )
+        .route(
+            "/api/v1/write",
+            post(remote_write::write).fallback(reply::method_not_allowed),
+        )
+        .route("/metrics", get(health::metrics).fallback(reply::method_not_allowed))
+        .route_layer(middleware::from_fn_with_state(app.clone(), session::authenticate));
+    let open = Router::new()
+        .route("/-/healthy", get(health::healthy))
+        .route("/-/ready", get(health::ready))
+        .route("/login", get(session::sign_in_page).post(session::sign_in))
+        .route("/logout", post(session::sign_out))
+        .route("/api/{*rest}", any(reply::no_such_route))
+        .fallback(console::serve);
+    let mut router = known.merge(open);
+    if let Some(receiver) = config.receiver {
+        router = router.merge(demo::routes(receiver));
+    }
+    router
+        .layer(middleware::from_fn_with_state(app.clone(), session::same_site))
+        .layer(middleware::from_fn(security_headers))
+        .layer(CompressionLayer::new())
+        .with_state(app)
+}
+
+/// A bound listener that is not yet serving.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    config: ServeConfig,
+}
+
+impl Server {
+    /// Binds `listen`; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// If the address cannot be bound, most often because another program has it.
+    pub async fn bind(listen: SocketAddr, config: ServeConfig) -> std::io::Result<Self> {
+        Ok(Self {
+            listener: TcpListener::bind(listen).await?,
+            config,
+        })
+    }
+
+    /// The address in use.
+    ///
+    /// # Errors
+    /// If the operating system does not say.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` completes, then ends streams, lets requests finish, and returns.
+    ///
+    /// # Errors
+    /// If accepting connections fails for good.
+    pub async fn run(
+        self,
+        backend: Arc<dyn Backend>,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let (stopping, stopped) = signal::channel(false);
+        let app = router(self.config, backend, stopped.clone());
+        let serving = axum::serve(self.listener, app).with_graceful_shutdown(async move {
+            stop.await;
+            stopping.send_replace(true);
+        });
+        let mut serving = tokio::spawn(serving.into_future());
+        let mut stopped = stopped;
+        tokio::select! {
+            ended = &mut serving => return ended.map_err(std::io::Error::other)?,
+            _ = stopped.wait_for(|stop| *stop) => {}
+        }
+        match tokio::time::timeout(DRAIN, &mut serving).await {
+            Ok(ended) => ended.map_err(std::io::Error::other)?,
+            Err(_) => {
+                tracing::warn!(
+                    "connections were still open {} s after the stop signal; cut",
+                    DRAIN.as_secs()
+                );
+                serving.abort();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Headers that every answer carries.
+async fn security_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert_with(|| console::policy().clone());
+    response
+}
+
+#[cfg(test)]
+mod tests;
