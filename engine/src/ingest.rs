@@ -2,8 +2,11 @@
 //!
 //! Every decoder yields an [`IngestBatch`] and a list of [`Rejection`]s: bad parts are named and counted, good parts go on.
 
+pub mod admit;
 pub mod csv;
+pub mod prometheus;
 pub mod recording;
+pub mod registry;
 
 use crate::series::{Sample, SeriesInfo};
 use wire::Timestamp;
