@@ -43,8 +43,10 @@ const DEPLOY_MS: i64 = 30 * 60_000;
 pub(super) struct Input<'a> {
     pub graph: &'a CallGraph,
     pub evidence: &'a Evidence,
-    /// Entities that may be the cause.
+    /// Entities whose evidence counts.
     pub scope: &'a BTreeSet<EntityId>,
+    /// Those of them that may be the cause.
+    pub candidates: &'a BTreeSet<EntityId>,
     pub deploys: &'a [Deploy],
     pub from: Timestamp,
     pub to: Timestamp,
@@ -92,6 +94,7 @@ pub(super) fn rank(input: &Input<'_>) -> Ranking {
     let mut causes: Vec<Ranked> = entities
         .iter()
         .enumerate()
+        .filter(|(_, entity)| input.candidates.contains(*entity))
         .filter_map(|(i, entity)| {
             let column = columns.best(entity)?;
             let deploy = deploy_before(input.deploys, entity, column.onset, columns.bin_ms);

@@ -524,7 +524,13 @@ impl Correlator {
 
     /// Whether a group of anomalous series is worth an incident: one sample that flaps is not.
     fn enough(&self, group: &[SeriesId]) -> bool {
-        group.len() >= 2
+        // Statistics of one metric move together: five percentiles are one witness.
+        let witnesses: BTreeSet<(&EntityId, &str)> = group
+            .iter()
+            .filter_map(|s| self.evidence.tracks.get(s))
+            .map(|t| (&t.info.entity, t.info.metric.as_str()))
+            .collect();
+        witnesses.len() >= 2
             || group.iter().filter_map(|s| self.evidence.tracks.get(s)).any(|t| {
                 let extreme = t.points.back().is_some_and(|p| p.anomaly && p.score > EXTREME_SCORE);
                 t.run >= 2 || (extreme && t.step_ms() >= COARSE_STEP_MS)
@@ -698,11 +704,12 @@ impl Correlator {
         if incident.is_open() {
             let (from, to) = ranking_window(&incident, now);
             if self.rerank.remove(id) && (now <= to || incident.causes.is_empty()) {
-                let scope = self.scope(&incident, from, to);
+                let (scope, candidates) = self.scope(&incident, from, to);
                 let ranking = cause::rank(&Input {
                     graph: &self.graph,
                     evidence: &self.evidence,
                     scope: &scope,
+                    candidates: &candidates,
                     deploys: &self.deploys,
                     from,
                     to: to.min(now),
@@ -764,25 +771,30 @@ impl Correlator {
         severity(&self.graph, &symptoms)
     }
 
-    /// Entities that may be the cause: the members, and what strayed near them in the graph or, without one, in time.
-    fn scope(&self, incident: &Incident, from: Timestamp, to: Timestamp) -> BTreeSet<EntityId> {
-        let mut scope = incident.entities();
-        let strayed: Vec<&Track> = self
+    /// Entities whose evidence counts for the cause (the members, and what strayed near them in the graph or, without one,
+    /// in time), and those of them that may be it: a caller that strays by itself shows the fault and does not make it.
+    fn scope(&self, incident: &Incident, from: Timestamp, to: Timestamp) -> (BTreeSet<EntityId>, BTreeSet<EntityId>) {
+        let members = incident.entities();
+        let strayed: BTreeMap<&EntityId, &Track> = self
             .evidence
             .tracks
             .values()
-            .filter(|t| !scope.contains(&t.info.entity))
+            .filter(|t| !members.contains(&t.info.entity))
             .filter(|t| t.points.iter().any(|p| p.at >= from && p.at <= to))
+            .map(|t| (&t.info.entity, t))
             .collect();
-        let entities: BTreeSet<EntityId> = strayed.iter().map(|t| t.info.entity.clone()).collect();
-        let members = scope.clone();
-        for track in strayed {
-            let entity = &track.info.entity;
-            if !scope.contains(entity) && self.relation(track, &members, &incident.source, &entities).is_some() {
-                scope.insert(entity.clone());
+        let near: BTreeSet<EntityId> = strayed.keys().map(|e| (*e).clone()).collect();
+        let (mut scope, mut candidates) = (members.clone(), members.clone());
+        for (entity, track) in strayed {
+            let Some(relation) = self.relation(track, &members, &incident.source, &near) else {
+                continue;
+            };
+            scope.insert(entity.clone());
+            if !matches!(relation, Relation::Calls(_)) {
+                candidates.insert(entity.clone());
             }
         }
-        scope
+        (scope, candidates)
     }
 
     fn touch(&mut self, id: &IncidentId, kind: ChangeKind) {

@@ -178,7 +178,8 @@ fn point_of(observation: &Observation) -> Point {
         z,
         strength: (magnitude(z) * certainty).sqrt(),
         score: detection.score,
-        anomaly: detection.anomaly,
+        // Better than expected is no trouble, however rare.
+        anomaly: detection.anomaly && excess > 0.0,
     }
 }
 

@@ -39,6 +39,11 @@ impl Context<'_> {
             .first()
             .filter(|first| ranking.confidence >= MIN_CONFIDENCE && first.score >= 0.05)
             .map(|first| first.entity.clone());
+        incident.explained_by = ranking
+            .causes
+            .iter()
+            .filter_map(|c| Some((c.entity.clone(), c.explained_by.as_ref()?.0.clone())))
+            .collect();
         let focus = ranking.causes.first().map(|c| c.entity.clone());
         incident.blast_radius = focus.as_ref().map(|f| self.graph.dependents(f)).unwrap_or_default();
         incident.story.path = focus.map(|f| self.path(incident, &f)).unwrap_or_default();
@@ -286,29 +291,25 @@ impl Context<'_> {
                 "Without {cause} there would be no incident: nothing else deviates."
             ));
         }
-        let dependents: BTreeSet<EntityId> = self.graph.dependents(cause).into_iter().collect();
-        let (explained, apart): (Vec<EntityId>, Vec<EntityId>) = others
-            .iter()
-            .cloned()
-            .partition(|e| dependents.contains(e) && self.only_by(e, cause, &others, &dependents));
+        let (explained, apart): (Vec<EntityId>, Vec<EntityId>) =
+            others.iter().cloned().partition(|e| leads_to(incident, e, cause));
         let mut text = match explained.len() {
-            0 => format!("Without {cause} the others would still deviate: no call leads from them to it alone."),
+            0 => format!("Without {cause} the others would still deviate: no call explains them by it."),
             n if n == others.len() => format!(
-                "Without {cause} none of the other {} would have a deviating dependency: the incident would not exist.",
-                count(n, "member service")
+                "Without {cause} nothing explains the other {}: the incident would not exist.",
+                count(n, "member")
             ),
             n => format!(
-                "Without {cause}, {n} of the other {} would have no deviating dependency left: {}.",
-                count(others.len(), "member service"),
+                "Without {cause} nothing explains {n} of the other {}: {}.",
+                count(others.len(), "member"),
                 list(&explained, 4)
             ),
         };
         if !explained.is_empty() && !apart.is_empty() {
-            let groups = self.groups(&apart);
             text.push_str(&format!(
                 " {} would remain, as {}.",
                 list(&apart, 3),
-                count(groups, "separate incident")
+                count(self.groups(&apart), "separate incident")
             ));
         }
         let share = explained.len() as f32 / others.len() as f32;
@@ -323,22 +324,6 @@ impl Context<'_> {
                 .map(|m| m.series)
                 .collect(),
         }
-    }
-
-    /// Whether every deviating dependency of `entity` is the cause, leads to it, or lies below it.
-    fn only_by(
-        &self,
-        entity: &EntityId,
-        cause: &EntityId,
-        members: &BTreeSet<EntityId>,
-        dependents: &BTreeSet<EntityId>,
-    ) -> bool {
-        self.graph.callees(entity).iter().all(|callee| {
-            callee == cause
-                || !members.contains(callee)
-                || dependents.contains(callee)
-                || self.graph.path(cause, callee).is_some()
-        })
     }
 
     /// Number of groups of `entities` that calls connect.
@@ -480,6 +465,19 @@ impl Context<'_> {
             None => member.metric.clone(),
         }
     }
+}
+
+/// Whether following the best explanation from dependency to dependency ends at `cause`.
+fn leads_to(incident: &Incident, entity: &EntityId, cause: &EntityId) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut at = entity;
+    while let Some(next) = incident.explained_by.get(at).filter(|_| seen.insert(at)) {
+        if next == cause {
+            return true;
+        }
+        at = next;
+    }
+    false
 }
 
 /// The line of the timeline for a new member.

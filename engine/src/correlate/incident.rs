@@ -38,6 +38,9 @@ pub struct Incident {
     /// Who the members are.
     pub infos: BTreeMap<SeriesId, SeriesInfo>,
     pub blast_radius: Vec<EntityId>,
+    /// For each entity the dependency that explains most of its deviation.
+    #[serde(default)]
+    pub explained_by: BTreeMap<EntityId, EntityId>,
     pub timeline: Vec<TimelineEntry>,
     /// The graph around the incident as of its last change.
     pub topology: Topology,
@@ -86,6 +89,7 @@ impl Incident {
             members: BTreeMap::new(),
             infos: BTreeMap::new(),
             blast_radius: Vec::new(),
+            explained_by: BTreeMap::new(),
             timeline: Vec::new(),
             topology: Topology::default(),
             alerts: 0,

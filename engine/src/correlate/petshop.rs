@@ -161,13 +161,27 @@ fn run(rows_after: usize) -> Option<Vec<Outcome>> {
             }
             correlator.advance(at);
         }
-        let main = correlator.incidents().max_by_key(|i| (i.is_open(), i.members.len()));
+        let main = correlator
+            .incidents()
+            .filter(|i| i.merged_into.is_none())
+            .min_by_key(|i| (i.severity, std::cmp::Reverse(i.entities().len())));
         let rank = main
             .and_then(|i| i.causes.iter().position(|c| c.entity.as_str() == root))
             .map_or(99, |at| at + 1);
         if std::env::var_os("HALO_VERBOSE").is_some()
             && let Some(incident) = main
         {
+            for i in correlator.incidents() {
+                println!(
+                    "   .. {:?} {:?} {} alerts {} members {} {:?}",
+                    i.severity,
+                    i.state,
+                    i.title,
+                    i.alerts,
+                    i.members.len(),
+                    i.started
+                );
+            }
             println!("== {id} {} root {root} rank {rank}", case["target"]["metric"]);
             println!(
                 "   {:?} {} [{:.2}]",
@@ -210,6 +224,7 @@ fn top(outcomes: &[&Outcome], k: usize) -> f64 {
 
 #[test]
 fn the_root_is_ranked_first_or_nearly_so() {
+    let mut floor = true;
     for rows in [5, 4, 3] {
         let Some(outcomes) = run(rows) else {
             println!("skipped: PetShop data is not here");
@@ -224,9 +239,7 @@ fn the_root_is_ranked_first_or_nearly_so() {
                 top(&some, 3),
                 some.len()
             );
-            if rows == 5 {
-                assert!(top(&some, 1) >= 0.75 && top(&some, 3) >= 0.9, "{target}");
-            }
+            floor &= rows < 5 || (top(&some, 1) >= 0.75 && top(&some, 3) >= 0.9);
         }
         if rows == 5 {
             let mut roots: Vec<&str> = outcomes.iter().map(|o| o.root.as_str()).collect();
@@ -252,4 +265,5 @@ fn the_root_is_ranked_first_or_nearly_so() {
             );
         }
     }
+    assert!(floor, "top-1 below 0.75 or top-3 below 0.9");
 }

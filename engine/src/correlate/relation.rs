@@ -14,6 +14,8 @@ pub(super) enum Relation {
     Calls(Vec<EntityId>),
     /// The new one is called by the known one.
     CalledBy(Vec<EntityId>),
+    /// Both are called by this entity, which strays as well.
+    SharedCaller(EntityId),
     /// No call graph covers this source; only the time speaks for it.
     TimeOnly,
 }
@@ -34,6 +36,7 @@ impl Relation {
                 [caller, middle @ .., _] => format!("{caller} depends on it through {}", join(middle)),
                 _ => "a member depends on it".to_owned(),
             },
+            Self::SharedCaller(caller) => format!("like a member it is called by {caller}, which strays too"),
             Self::TimeOnly => "same minutes; no call graph is known for this source".to_owned(),
         }
     }
@@ -60,11 +63,17 @@ pub(super) fn relate(
                 .nearest(new, known, way, MAX_HOPS, &strayed)
                 .or_else(|| graph.nearest(new, known, way, 2, |_| true))
         };
-        return match (search(Way::Down), search(Way::Up)) {
+        let path = match (search(Way::Down), search(Way::Up)) {
             (Some(down), Some(up)) if up.len() < down.len() => Some(Relation::CalledBy(reversed(up))),
             (Some(down), _) => Some(Relation::Calls(down)),
             (None, up) => up.map(|path| Relation::CalledBy(reversed(path))),
         };
+        return path.or_else(|| {
+            let mut callers = graph.callers(new).into_iter().filter(|caller| strayed(caller));
+            callers
+                .find(|caller| graph.callees(caller).iter().any(|sibling| known.contains(sibling)))
+                .map(Relation::SharedCaller)
+        });
     }
     (time_is_enough && !known.iter().any(|k| graph.knows(k))).then_some(Relation::TimeOnly)
 }
@@ -126,6 +135,15 @@ mod tests {
         check(chain, "a", "d", &[], None);
         check(chain, "a", "d", &["b", "c"], Some("depends on d through b, c"));
         check(chain, "x", "a", &["b", "c"], None);
+        let fan: &[(&str, &str)] = &[("f", "a"), ("f", "b")];
+        check(fan, "a", "b", &[], None);
+        check(
+            fan,
+            "a",
+            "b",
+            &["f"],
+            Some("like a member it is called by f, which strays too"),
+        );
         check(chain, "h/nginx", "h", &[], Some("runs on the same host as h"));
         check(chain, "https://a", "https://b", &[], None);
         check(

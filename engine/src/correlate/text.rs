@@ -29,7 +29,7 @@ pub(super) fn value(info: &SeriesInfo, value: f64, scale_hint: f64) -> String {
     if info.class == MetricClass::Latency && reference < 60.0 {
         return seconds(value);
     }
-    if has(&["percent", "utilization"]) || (has(&["availability"]) && scale_hint > 1.5) {
+    if has(&["percent", "utilization"]) || (has(&["availability"]) && reference > 1.5) {
         return format!("{} %", significant(value));
     }
     if has(&["availability", "ratio", "fraction"]) && reference <= 1.0 {
