@@ -17,7 +17,7 @@ mod incident;
 mod kind;
 mod relation;
 mod severity;
-mod text;
+pub(crate) mod text;
 
 #[cfg(test)]
 mod petshop;

@@ -4,7 +4,7 @@ use wire::series::{MetricClass, SeriesInfo};
 use wire::{EntityId, Timestamp};
 
 /// `latency p95`, `availability`: statistic only where it tells something.
-pub(super) fn metric_name(info: &SeriesInfo) -> String {
+pub(crate) fn metric_name(info: &SeriesInfo) -> String {
     match info.statistic.as_deref() {
         None | Some("" | "Average" | "Sum" | "avg" | "mean" | "sum") => info.metric.clone(),
         Some(statistic) => format!("{} {statistic}", info.metric),
@@ -12,7 +12,7 @@ pub(super) fn metric_name(info: &SeriesInfo) -> String {
 }
 
 /// A value with its unit where the name of the metric tells it; `scale_hint` is a usual value of the series.
-pub(super) fn value(info: &SeriesInfo, value: f64, scale_hint: f64) -> String {
+pub(crate) fn value(info: &SeriesInfo, value: f64, scale_hint: f64) -> String {
     let name = info.metric.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| name.contains(w));
     let reference = value.abs().max(scale_hint.abs());
@@ -42,13 +42,13 @@ pub(super) fn value(info: &SeriesInfo, value: f64, scale_hint: f64) -> String {
 }
 
 /// `14:05 UTC`.
-pub(super) fn clock(at: Timestamp) -> String {
+pub(crate) fn clock(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.as_millis())
         .map_or_else(|_| at.to_string(), |t| t.strftime("%H:%M UTC").to_string())
 }
 
 /// `40 s`, `12 min`, `3 h`.
-pub(super) fn duration(millis: i64) -> String {
+pub(crate) fn duration(millis: i64) -> String {
     let secs = millis.abs() / 1000;
     match secs {
         0..90 => format!("{secs} s"),
@@ -58,7 +58,7 @@ pub(super) fn duration(millis: i64) -> String {
 }
 
 /// `a, b and 3 more`.
-pub(super) fn list(names: &[EntityId], most: usize) -> String {
+pub(crate) fn list(names: &[EntityId], most: usize) -> String {
     let shown: Vec<&str> = names.iter().take(most).map(EntityId::as_str).collect();
     match (shown.split_last(), names.len().saturating_sub(most)) {
         (None, _) => String::new(),
@@ -69,7 +69,7 @@ pub(super) fn list(names: &[EntityId], most: usize) -> String {
 }
 
 /// `1 service`, `2 services`.
-pub(super) fn count(n: usize, noun: &str) -> String {
+pub(crate) fn count(n: usize, noun: &str) -> String {
     let plural = match noun.strip_suffix('y') {
         _ if n == 1 => noun.to_owned(),
         Some(stem) => format!("{stem}ies"),
@@ -80,7 +80,7 @@ pub(super) fn count(n: usize, noun: &str) -> String {
 }
 
 /// Whole percent.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
