@@ -4,7 +4,7 @@ use super::Observation;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use wire::series::{MetricClass, SeriesInfo};
-use wire::{SeriesId, Timestamp};
+use wire::{EntityId, SeriesId, Timestamp};
 
 /// Points kept per series: more than the longest window of a ranking at any step, see `Correlator::ranking_window`.
 const KEPT_POINTS: usize = 512;
@@ -47,6 +47,8 @@ pub(super) struct Track {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Evidence {
     pub tracks: BTreeMap<SeriesId, Track>,
+    /// When each entity strayed last, and the step of the series that did.
+    entities: BTreeMap<EntityId, (Timestamp, i64)>,
 }
 
 impl Evidence {
@@ -91,7 +93,19 @@ impl Evidence {
             track.points.pop_front();
         }
         track.points.push_back(point);
+        let seen = (point.at, track.step_ms());
+        match self.entities.get_mut(&track.info.entity) {
+            Some(last) => *last = seen.max(*last),
+            None => {
+                self.entities.insert(track.info.entity.clone(), seen);
+            }
+        }
         Some(track)
+    }
+
+    /// When `entity` strayed last, and the step of the series that did.
+    pub(super) fn last_of(&self, entity: &EntityId) -> Option<(Timestamp, i64)> {
+        self.entities.get(entity).copied()
     }
 
     /// Forgets what is older than `before`, and series of which nothing remains.
@@ -102,6 +116,7 @@ impl Evidence {
             }
             !track.points.is_empty()
         });
+        self.entities.retain(|_, (last, _)| *last >= before);
     }
 }
 

@@ -17,6 +17,8 @@ use wire::{EntityId, Timestamp};
 
 /// Below this probability the ranking is shown, but no single cause is named.
 const MIN_CONFIDENCE: f64 = 0.52;
+/// Explanations below this share are not worth a word.
+const TELLING: f64 = 0.2;
 /// Causes told, at most.
 const MAX_CAUSES: usize = 10;
 /// Entities in the graph of an incident, at most.
@@ -93,16 +95,16 @@ impl Context<'_> {
         );
         let calls = self.graph.callees(&cause.entity).len();
         match &cause.explained_by {
-            Some((callee, share)) => {
+            Some((callee, share)) if *share >= TELLING => {
                 reason.push_str(&format!(
                     ", and its dependency {callee} explains {} of it",
                     percent(*share)
                 ));
             }
-            None if calls > 0 => {
+            _ if calls > 0 => {
                 reason.push_str(&format!(", and {}", unexplained(calls)));
             }
-            None => {}
+            _ => {}
         }
         if let Some(deploy) = &cause.deploy {
             reason.push_str(&format!(
@@ -185,8 +187,8 @@ impl Context<'_> {
             ));
         }
         let calls = self.graph.callees(&first.entity).len();
-        if first.explained_by.is_none() && calls > 0 {
-            text.push_str(&format!(" It is not passed on: {}.", unexplained(calls)));
+        if first.explained_by.as_ref().is_none_or(|(_, share)| *share < TELLING) && calls > 0 {
+            text.push_str(&format!(" {}.", capitalized(&unexplained(calls))));
         }
         Claim {
             text,
@@ -235,7 +237,7 @@ impl Context<'_> {
     }
 
     fn impact(&self, incident: &Incident) -> Claim {
-        let entities: Vec<EntityId> = incident.entities().into_iter().collect();
+        let entities: Vec<EntityId> = incident.entities.iter().cloned().collect();
         let noun = if entities.iter().any(|e| self.graph.knows(e)) {
             "service"
         } else {
@@ -259,14 +261,12 @@ impl Context<'_> {
         if !symptoms.is_empty() {
             text.push_str(&format!(" At the user's side: {}.", symptoms.join("; ")));
         }
-        let members = incident.entities();
+        let members = &incident.entities;
         let spared = incident.blast_radius.iter().filter(|e| !members.contains(*e)).count();
         if spared > 0 {
+            let more = count(spared, &format!("more {noun}"));
             let verb = if spared == 1 { "depends" } else { "depend" };
-            text.push_str(&format!(
-                " {} more {verb} on the cause and deviate little or not at all.",
-                count(spared, noun)
-            ));
+            text.push_str(&format!(" {more} {verb} on the cause without straying much."));
         }
         let strongest = incident.members.values().map(|m| m.score).fold(0.0, f32::max);
         Claim {
@@ -285,7 +285,7 @@ impl Context<'_> {
         let Some(cause) = &incident.cause else {
             return none("No single cause to take away.".to_owned());
         };
-        let others: BTreeSet<EntityId> = incident.entities().into_iter().filter(|e| e != cause).collect();
+        let others: BTreeSet<EntityId> = incident.entities.iter().filter(|e| *e != cause).cloned().collect();
         if others.is_empty() {
             return none(format!(
                 "Without {cause} there would be no incident: nothing else deviates."
@@ -376,11 +376,11 @@ impl Context<'_> {
     }
 
     fn topology(&self, incident: &Incident) -> Topology {
-        let members = incident.entities();
+        let members = &incident.entities;
         let mut shown = members.clone();
         shown.extend(incident.story.path.iter().cloned());
         shown.extend(incident.causes.iter().take(3).map(|c| c.entity.clone()));
-        for entity in &members {
+        for entity in members {
             shown.extend(self.graph.callees(entity));
         }
         shown.extend(incident.blast_radius.iter().cloned());
@@ -388,7 +388,7 @@ impl Context<'_> {
             members
                 .iter()
                 .cloned()
-                .chain(shown.difference(&members).cloned())
+                .chain(shown.difference(members).cloned())
                 .take(MAX_ENTITIES)
                 .collect()
         } else {
@@ -424,7 +424,7 @@ impl Context<'_> {
 
     fn title(&self, incident: &Incident) -> String {
         let others = incident
-            .entities()
+            .entities
             .iter()
             .filter(|e| incident.cause.as_ref() != Some(*e))
             .count();
@@ -514,6 +514,13 @@ fn relative(deploy: Timestamp, onset: Timestamp) -> String {
         before @ 1.. => format!("{} before", duration(before)),
         after => format!("{} after", duration(after)),
     }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn unexplained(calls: usize) -> String {

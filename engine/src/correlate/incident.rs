@@ -35,6 +35,8 @@ pub struct Incident {
     pub causes: Vec<Cause>,
     pub story: Story,
     pub members: BTreeMap<SeriesId, Member>,
+    /// The entities of its members.
+    pub entities: BTreeSet<EntityId>,
     /// Who the members are.
     pub infos: BTreeMap<SeriesId, SeriesInfo>,
     pub blast_radius: Vec<EntityId>,
@@ -87,6 +89,7 @@ impl Incident {
                 path: Vec::new(),
             },
             members: BTreeMap::new(),
+            entities: BTreeSet::new(),
             infos: BTreeMap::new(),
             blast_radius: Vec::new(),
             explained_by: BTreeMap::new(),
@@ -108,11 +111,6 @@ impl Incident {
         self.state != IncidentState::Resolved
     }
 
-    /// The entities of its members.
-    pub fn entities(&self) -> BTreeSet<EntityId> {
-        self.members.values().map(|m| m.entity.clone()).collect()
-    }
-
     /// The line in the incident list.
     pub fn summary(&self) -> IncidentSummary {
         IncidentSummary {
@@ -126,7 +124,7 @@ impl Incident {
             cause: self.cause.clone(),
             confidence: self.confidence,
             members: u32::try_from(self.members.len()).unwrap_or(u32::MAX),
-            entities: u32::try_from(self.entities().len()).unwrap_or(u32::MAX),
+            entities: u32::try_from(self.entities.len()).unwrap_or(u32::MAX),
             alerts: self.alerts,
             source: self.source.clone(),
             feedback: self.feedback,

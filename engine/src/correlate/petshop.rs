@@ -164,7 +164,7 @@ fn run(rows_after: usize) -> Option<Vec<Outcome>> {
         let main = correlator
             .incidents()
             .filter(|i| i.merged_into.is_none())
-            .min_by_key(|i| (i.severity, std::cmp::Reverse(i.entities().len())));
+            .min_by_key(|i| (i.severity, std::cmp::Reverse(i.entities.len())));
         let rank = main
             .and_then(|i| i.causes.iter().position(|c| c.entity.as_str() == root))
             .map_or(99, |at| at + 1);

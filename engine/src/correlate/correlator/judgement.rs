@@ -1,0 +1,125 @@
+//! What an incident means: its cause, its severity and the sentences about it, from the evidence at hand.
+
+use super::super::cause::{self, Input};
+use super::super::evidence::Track;
+use super::super::explain::Context;
+use super::super::incident::{ENGINE, Incident};
+use super::super::relation::Relation;
+use super::super::severity::{Symptom, severity};
+use super::Correlator;
+use std::collections::{BTreeMap, BTreeSet};
+use wire::incident::Severity;
+use wire::series::MetricClass;
+use wire::{EntityId, IncidentId, Timestamp};
+
+impl Correlator {
+    /// Ranks, explains and grades an incident anew; one more revision if a reader can see a difference.
+    pub(super) fn refresh(&mut self, id: &IncidentId, now: Timestamp) {
+        let Some(mut incident) = self.incidents.remove(id) else {
+            return;
+        };
+        if incident.is_open() {
+            let (from, to) = ranking_window(&incident, now);
+            if self.rerank.remove(id) && (now <= to || incident.causes.is_empty()) {
+                let (scope, candidates) = self.scope(&incident, from, to);
+                let ranking = cause::rank(&Input {
+                    graph: &self.graph,
+                    evidence: &self.evidence,
+                    scope: &scope,
+                    candidates: &candidates,
+                    deploys: &self.deploys,
+                    from,
+                    to: to.min(now),
+                });
+                if !ranking.causes.is_empty() {
+                    let before = incident.cause.clone();
+                    self.context().explain(&mut incident, &ranking);
+                    if incident.cause != before {
+                        let text = match &incident.cause {
+                            Some(cause) => {
+                                format!("most probable cause: {cause} ({:.0} %)", incident.confidence * 100.0)
+                            }
+                            None => "no single cause stands out anymore".to_owned(),
+                        };
+                        incident.note(now, ENGINE, text, None);
+                    }
+                }
+            }
+            self.context().describe(&mut incident);
+            let before = incident.severity;
+            let graded = self.grade(&incident);
+            // An incident does not get less severe while it is open: that is for its end to say.
+            incident.severity = if incident.revision == 0 {
+                graded
+            } else {
+                before.min(graded)
+            };
+            if incident.revision > 0 && incident.severity != before {
+                let text = format!("severity raised from {before:?} to {:?}", incident.severity);
+                incident.note(now, ENGINE, text, None);
+            }
+        }
+        incident.revision += 1;
+        self.incidents.insert(id.clone(), incident);
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            graph: &self.graph,
+            evidence: &self.evidence,
+        }
+    }
+
+    fn grade(&self, incident: &Incident) -> Severity {
+        if incident.storm {
+            return Severity::P1;
+        }
+        let symptoms: Vec<Symptom<'_>> = incident
+            .members
+            .values()
+            .map(|member| Symptom {
+                member,
+                class: incident
+                    .infos
+                    .get(&member.series)
+                    .map_or(MetricClass::Other, |i| i.class),
+            })
+            .collect();
+        severity(&self.graph, &symptoms)
+    }
+
+    /// Entities whose evidence counts for the cause (the members, and what strayed near them in the graph or, without one,
+    /// in time), and those of them that may be it: a caller that strays by itself shows the fault and does not make it.
+    fn scope(&self, incident: &Incident, from: Timestamp, to: Timestamp) -> (BTreeSet<EntityId>, BTreeSet<EntityId>) {
+        let members = &incident.entities;
+        let strayed: BTreeMap<&EntityId, &Track> = self
+            .evidence
+            .tracks
+            .values()
+            .filter(|t| !members.contains(&t.info.entity))
+            .filter(|t| t.points.iter().any(|p| p.at >= from && p.at <= to))
+            .map(|t| (&t.info.entity, t))
+            .collect();
+        let near: BTreeSet<EntityId> = strayed.keys().map(|e| (*e).clone()).collect();
+        let (mut scope, mut candidates) = (members.clone(), members.clone());
+        for (entity, track) in strayed {
+            let Some(relation) = self.relation(track, &members, &incident.source, |e| near.contains(e)) else {
+                continue;
+            };
+            scope.insert(entity.clone());
+            if !matches!(relation, Relation::Calls(_)) {
+                candidates.insert(entity.clone());
+            }
+        }
+        (scope, candidates)
+    }
+}
+
+/// The times whose evidence decides about the cause: from well before the start until a few steps after it. The beginning
+/// tells cause from victim; what comes later only blurs it.
+fn ranking_window(incident: &Incident, now: Timestamp) -> (Timestamp, Timestamp) {
+    let step = incident.step_ms.max(1);
+    let from = incident.started - (5 * 60_000).max(12 * step);
+    let to = incident.started + (3 * 60_000).max(8 * step);
+    (from, to.max(from).min(now.max(to)))
+}
