@@ -1,1 +1,3 @@
-//! Shared.
+//! Shared by the cross-crate checks.
+
+pub mod handle_suite;

@@ -42,3 +42,14 @@ pub fn main() -> ExitCode {
         }
     })
 }
+
+/// Starts logging to standard error; `HALO_LOG` filters, as in `HALO_LOG=info,engine=debug`.
+pub fn init_logging() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("HALO_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // A second start in the same process keeps the first subscriber.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
+}

@@ -1,0 +1,264 @@
+//! The contract of [`Handle`], run against every implementation: the same questions must get the same answers in this
+//! process, over HTTP and over the desktop's IPC.
+
+use engine::handle::Handle;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::command::Command;
+use wire::query::{ApiError, ErrorKind, Query, Reply};
+use wire::status::Role;
+use wire::stream::{Event, Snapshot};
+use wire::topology::{Deploy, Edge};
+use wire::{EntityId, IncidentId, ProposalId, SeriesId};
+
+/// Only a hang takes this long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One engine as two people see it.
+#[derive(Clone)]
+pub struct Seats {
+    pub operator: Arc<dyn Handle>,
+    pub viewer: Arc<dyn Handle>,
+}
+
+impl std::fmt::Debug for Seats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seats").finish_non_exhaustive()
+    }
+}
+
+/// Runs the whole contract. The engine behind `seats` must know at least one series and hold one pending proposal.
+///
+/// # Panics
+/// With the first clause that does not hold.
+pub async fn run(seats: Seats) {
+    both_see_the_same_state(&seats).await;
+    series_are_listed_and_opened(&seats).await;
+    what_is_not_there_is_not_found(&seats).await;
+    a_viewer_changes_nothing(&seats).await;
+    a_stream_starts_whole_and_stays_equal(&seats).await;
+    an_approval_names_the_plan_that_was_seen(&seats).await;
+    orders_are_audited(&seats).await;
+}
+
+async fn both_see_the_same_state(seats: &Seats) {
+    let (operator, viewer) = (snapshot(&*seats.operator).await, snapshot(&*seats.viewer).await);
+    assert_eq!(operator.version, wire::VERSION);
+    assert_eq!(operator.status.identity.role, Role::Operator);
+    assert_eq!(viewer.status.identity.role, Role::Viewer);
+    assert_eq!(operator.entities, viewer.entities);
+}
+
+async fn series_are_listed_and_opened(seats: &Seats) {
+    let list = Query::SeriesList {
+        search: String::new(),
+        entity: None,
+        limit: Some(5),
+    };
+    let Ok(Reply::SeriesList(all)) = soon(seats.viewer.query(list)).await else {
+        panic!("no list of series")
+    };
+    let first = all.first().expect("the engine under test has series");
+    assert!(all.len() <= 5, "asked for 5 at most, got {}", all.len());
+    let list = Query::SeriesList {
+        search: String::new(),
+        entity: Some(first.info.entity.clone()),
+        limit: None,
+    };
+    let Ok(Reply::SeriesList(some)) = soon(seats.viewer.query(list)).await else {
+        panic!("no list of series")
+    };
+    assert!(some.iter().all(|s| s.info.entity == first.info.entity) && some.iter().any(|s| s.info.id == first.info.id));
+    let open = Query::Series {
+        id: first.info.id,
+        from: None,
+        to: None,
+        max_points: Some(10),
+    };
+    let Ok(Reply::Series(detail)) = soon(seats.viewer.query(open)).await else {
+        panic!("no series")
+    };
+    assert_eq!(detail.summary.info.id, first.info.id);
+    assert!(
+        detail.points.len() <= 10,
+        "asked for 10 points at most, got {}",
+        detail.points.len()
+    );
+}
+
+async fn what_is_not_there_is_not_found(seats: &Seats) {
+    let nobody = IncidentId::from("INC-999999");
+    let queries = [
+        Query::Incident { id: nobody.clone() },
+        Query::Series {
+            id: SeriesId(0),
+            from: None,
+            to: None,
+            max_points: None,
+        },
+    ];
+    for query in queries {
+        refused(
+            soon(seats.operator.query(query.clone())).await,
+            ErrorKind::NotFound,
+            &query,
+        );
+    }
+    let commands = [
+        Command::Acknowledge {
+            incident: nobody.clone(),
+        },
+        Command::Resolve { incident: nobody },
+        Command::Reject {
+            proposal: ProposalId::from("ACT-999999"),
+            reason: String::new(),
+        },
+    ];
+    for command in commands {
+        refused(
+            soon(seats.operator.command(command.clone())).await,
+            ErrorKind::NotFound,
+            &command,
+        );
+    }
+}
+
+async fn a_viewer_changes_nothing(seats: &Seats) {
+    let on = snapshot(&*seats.viewer).await.status.kill_switch;
+    let command = Command::SetKillSwitch { on: !on };
+    refused(
+        soon(seats.viewer.command(command.clone())).await,
+        ErrorKind::Forbidden,
+        &command,
+    );
+    assert_eq!(snapshot(&*seats.viewer).await.status.kill_switch, on);
+}
+
+async fn a_stream_starts_whole_and_stays_equal(seats: &Seats) {
+    let mut events = soon(seats.operator.watch()).await.expect("the stream opens");
+    let Some(Event::Snapshot(mut copy)) = soon(events.next()).await else {
+        panic!("a stream starts with a snapshot")
+    };
+    let on = !copy.status.kill_switch;
+    done(seats, Command::SetKillSwitch { on }).await;
+    let edge = Edge {
+        caller: EntityId::from("suite-caller"),
+        callee: EntityId::from("suite-callee"),
+    };
+    done(seats, Command::DeclareEdge { edge: edge.clone() }).await;
+    let deploy = Deploy {
+        at: copy.status.now,
+        entity: edge.callee.clone(),
+        version: "2".into(),
+        note: String::new(),
+    };
+    done(seats, Command::RecordDeploy { deploy: deploy.clone() }).await;
+    let arrived =
+        |copy: &Snapshot| copy.status.kill_switch == on && copy.edges.contains(&edge) && copy.deploys.contains(&deploy);
+    while !arrived(&copy) {
+        follow(&mut events, &mut copy).await;
+    }
+    let asked = snapshot(&*seats.operator).await;
+    while copy.seq < asked.seq {
+        follow(&mut events, &mut copy).await;
+    }
+    if copy.seq == asked.seq {
+        assert_eq!(copy.entities, asked.entities);
+        assert_eq!(copy.edges, asked.edges);
+        assert_eq!(copy.incidents, asked.incidents);
+        assert_eq!(copy.proposals, asked.proposals);
+        assert_eq!(copy.predictions, asked.predictions);
+        assert_eq!(copy.deploys, asked.deploys);
+    }
+    done(seats, Command::SetKillSwitch { on: !on }).await;
+    while copy.status.kill_switch == on {
+        follow(&mut events, &mut copy).await;
+    }
+}
+
+async fn an_approval_names_the_plan_that_was_seen(seats: &Seats) {
+    use wire::proposal::ProposalState;
+    let proposals = snapshot(&*seats.operator).await.proposals;
+    let pending = proposals
+        .iter()
+        .find(|p| p.state == ProposalState::Pending)
+        .expect("the engine has a pending proposal");
+    let other_plan = Command::Approve {
+        proposal: pending.id.clone(),
+        plan_hash: "0".repeat(64),
+    };
+    refused(
+        soon(seats.operator.command(other_plan.clone())).await,
+        ErrorKind::Conflict,
+        &other_plan,
+    );
+    done(
+        seats,
+        Command::Reject {
+            proposal: pending.id.clone(),
+            reason: "the suite says no".into(),
+        },
+    )
+    .await;
+    let too_late = Command::Approve {
+        proposal: pending.id.clone(),
+        plan_hash: pending.plan_hash.clone(),
+    };
+    refused(
+        soon(seats.operator.command(too_late.clone())).await,
+        ErrorKind::Conflict,
+        &too_late,
+    );
+}
+
+async fn orders_are_audited(seats: &Seats) {
+    let name = snapshot(&*seats.operator).await.status.identity.name;
+    let Ok(Reply::Audit(entries)) = soon(seats.viewer.query(Query::Audit { limit: Some(20) })).await else {
+        panic!("no audit")
+    };
+    assert!(
+        entries.iter().any(|entry| entry.actor == name),
+        "nothing by {name} in {entries:?}"
+    );
+    assert!(
+        entries.windows(2).all(|pair| pair[0].seq > pair[1].seq),
+        "not newest first"
+    );
+}
+
+/// Applies the next event; a gap is a failure here, where every event is read.
+async fn follow(events: &mut BoxStream<'static, Event>, copy: &mut Snapshot) {
+    match soon(events.next()).await.expect("the stream goes on") {
+        Event::Snapshot(snapshot) => *copy = snapshot,
+        Event::Delta(delta) => copy.apply(delta).expect("deltas follow each other"),
+    }
+}
+
+async fn snapshot(handle: &dyn Handle) -> Snapshot {
+    match soon(handle.query(Query::Snapshot)).await {
+        Ok(Reply::Snapshot(snapshot)) => snapshot,
+        other => panic!("no snapshot: {other:?}"),
+    }
+}
+
+async fn done(seats: &Seats, command: Command) {
+    let reply = soon(seats.operator.command(command.clone())).await;
+    assert!(matches!(reply, Ok(Reply::Done(_))), "{command:?}: {reply:?}");
+}
+
+fn refused(reply: Result<Reply, ApiError>, kind: ErrorKind, what: &dyn std::fmt::Debug) {
+    match reply {
+        Err(error) => {
+            assert_eq!(error.kind, kind, "{what:?}: {error}");
+            assert!(!error.message.is_empty(), "{what:?}: no message");
+        }
+        Ok(reply) => panic!("{what:?} was answered by {reply:?}, expected {kind:?}"),
+    }
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("an answer in time")
+}
