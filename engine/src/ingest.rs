@@ -4,6 +4,7 @@
 
 pub mod admit;
 pub mod csv;
+pub mod host;
 pub mod prometheus;
 pub mod recording;
 pub mod registry;

@@ -1,4 +1,78 @@
-//! What must survive a restart: the log of samples, their history, and the database.
+//! What must survive a restart: the log of samples, their sealed history, and the database.
+//!
+//! [`Store`] is the database's trait; `store/suite.rs` is the one test suite that every implementation passes.
 
 pub mod history;
 pub mod log;
+pub mod sqlite;
+
+#[cfg(test)]
+mod suite;
+
+use crate::correlate::Incident;
+use crate::error::Result;
+use crate::series::SeriesInfo;
+use async_trait::async_trait;
+use history::SealedChunk;
+use log::Position;
+use std::collections::BTreeMap;
+use wire::prediction::Prediction;
+use wire::proposal::{AuditEntry, Proposal};
+use wire::topology::{Deploy, Edge};
+use wire::{SeriesId, Timestamp};
+
+/// Everything but samples that a starting engine needs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Saved {
+    /// With the source that reports each; sorted by id.
+    pub series: Vec<(SeriesInfo, String)>,
+    /// End of the newest sealed chunk of each series.
+    pub sealed_until: BTreeMap<SeriesId, Timestamp>,
+    /// Where the log must be read from.
+    pub checkpoint: Position,
+    pub incidents: Vec<Incident>,
+    pub predictions: Vec<Prediction>,
+    pub proposals: Vec<Proposal>,
+    /// In order.
+    pub audit: Vec<AuditEntry>,
+    pub deploys: Vec<Deploy>,
+    pub edges: Vec<Edge>,
+    /// Small values by key, each JSON.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// One change to keep.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    Series { info: SeriesInfo, source: String },
+    Incident(Box<Incident>),
+    Prediction(Box<Prediction>),
+    Proposal(Box<Proposal>),
+    Audit(AuditEntry),
+    Deploy(Deploy),
+    Edge(Edge),
+    Setting { key: &'static str, value: String },
+}
+
+/// A database. Calls are atomic: all of their changes are kept, or none.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Reads everything but samples.
+    async fn load(&self) -> Result<Saved>;
+
+    /// Keeps changes, in order. Saving the same thing again replaces it; audit entries can only be added.
+    async fn save(&self, changes: &[Change]) -> Result<()>;
+
+    /// Keeps sealed chunks, and with them the position up to which the log is no longer needed. The same chunk again is
+    /// no error.
+    async fn seal(&self, chunks: &[SealedChunk], checkpoint: Option<Position>) -> Result<()>;
+
+    /// Sealed chunks of one series that overlap a range, oldest first.
+    async fn chunks(&self, series: SeriesId, from: Timestamp, to: Timestamp) -> Result<Vec<SealedChunk>>;
+
+    /// Forgets chunks that end before `before`; returns how many.
+    async fn expire(&self, before: Timestamp) -> Result<u64>;
+
+    /// Forgets incidents, predictions and proposals by id: a recording that is replayed again starts over.
+    async fn forget(&self, ids: &[String]) -> Result<()>;
+}

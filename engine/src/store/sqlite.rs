@@ -1,0 +1,319 @@
+//! The embedded store: one SQLite file, write-ahead journal, one writer.
+
+use super::history::SealedChunk;
+use super::log::Position;
+use super::{Change, Saved, Store};
+use crate::correlate::Incident;
+use crate::error::{Error, Result};
+use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+use wire::prediction::Prediction;
+use wire::proposal::Proposal;
+use wire::{EntityId, SeriesId, Timestamp};
+
+/// Version of the JSON of incidents, predictions and proposals. Older ones are converted on reading.
+const DOCUMENT_VERSION: i64 = 1;
+
+const CHECKPOINT: &str = "log_checkpoint";
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    pool: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens or creates the database and brings it to this version's schema.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the file cannot be used, [`Error::Migration`] if it was written by a newer version.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // The log is what makes samples durable; the database must be whole after a crash, not the newest.
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(Duration::from_secs(10));
+        Self::connect(options, 4).await
+    }
+
+    /// A database that lives as long as the value: for back-tests and tests.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if memory is short.
+    pub async fn in_memory() -> Result<Self> {
+        Self::connect(SqliteConnectOptions::new().in_memory(true), 1).await
+    }
+
+    async fn connect(options: SqliteConnectOptions, connections: u32) -> Result<Self> {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(connections)
+            .min_connections(1)
+            // A database in memory is its connection: it must never be closed for being idle.
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options)
+            .await?;
+        sqlx::migrate!("./migrations").run(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    async fn documents<T: DeserializeOwned>(&self, kind: &str) -> Result<Vec<T>> {
+        let rows = sqlx::query("SELECT id, version, body FROM documents WHERE kind = ? ORDER BY id")
+            .bind(kind)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let version: i64 = row.try_get("version")?;
+                let id: String = row.try_get("id")?;
+                if version != DOCUMENT_VERSION {
+                    return Err(corrupt(
+                        kind,
+                        &id,
+                        &format!("version {version} is newer than this program"),
+                    ));
+                }
+                parse(kind, &id, row.try_get("body")?)
+            })
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn load(&self) -> Result<Saved> {
+        let mut saved = Saved {
+            incidents: self.documents::<Incident>("incident").await?,
+            predictions: self.documents::<Prediction>("prediction").await?,
+            proposals: self.documents::<Proposal>("proposal").await?,
+            ..Saved::default()
+        };
+        for row in sqlx::query("SELECT id, source, info FROM series ORDER BY id")
+            .fetch_all(&self.pool)
+            .await?
+        {
+            let id: i64 = row.try_get("id")?;
+            saved.series.push((
+                parse("series", &id.to_string(), row.try_get("info")?)?,
+                row.try_get("source")?,
+            ));
+        }
+        saved.series.sort_by_key(|(info, _)| info.id);
+        for row in sqlx::query("SELECT series, MAX(end_ms) AS end_ms FROM chunks GROUP BY series")
+            .fetch_all(&self.pool)
+            .await?
+        {
+            saved
+                .sealed_until
+                .insert(series_id(&row)?, Timestamp(row.try_get("end_ms")?));
+        }
+        for row in sqlx::query("SELECT seq, body FROM audit ORDER BY seq")
+            .fetch_all(&self.pool)
+            .await?
+        {
+            let seq: i64 = row.try_get("seq")?;
+            saved
+                .audit
+                .push(parse("audit", &seq.to_string(), row.try_get("body")?)?);
+        }
+        for row in sqlx::query("SELECT at_ms, entity, version, note FROM deploys ORDER BY at_ms, entity, version")
+            .fetch_all(&self.pool)
+            .await?
+        {
+            saved.deploys.push(wire::topology::Deploy {
+                at: Timestamp(row.try_get("at_ms")?),
+                entity: EntityId(row.try_get("entity")?),
+                version: row.try_get("version")?,
+                note: row.try_get("note")?,
+            });
+        }
+        for row in sqlx::query("SELECT caller, callee FROM edges ORDER BY caller, callee")
+            .fetch_all(&self.pool)
+            .await?
+        {
+            saved.edges.push(wire::topology::Edge {
+                caller: EntityId(row.try_get("caller")?),
+                callee: EntityId(row.try_get("callee")?),
+            });
+        }
+        let mut settings: BTreeMap<String, String> = BTreeMap::new();
+        for row in sqlx::query("SELECT key, value FROM settings")
+            .fetch_all(&self.pool)
+            .await?
+        {
+            settings.insert(row.try_get("key")?, row.try_get("value")?);
+        }
+        if let Some(value) = settings.remove(CHECKPOINT) {
+            saved.checkpoint = Position(
+                value
+                    .parse()
+                    .map_err(|_| corrupt("settings", CHECKPOINT, "not a number"))?,
+            );
+        }
+        saved.settings = settings;
+        Ok(saved)
+    }
+
+    async fn save(&self, changes: &[Change]) -> Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        for change in changes {
+            apply(&mut transaction, change).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn seal(&self, chunks: &[SealedChunk], checkpoint: Option<Position>) -> Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        for chunk in chunks {
+            sqlx::query(
+                "INSERT OR REPLACE INTO chunks (series, start_ms, end_ms, count, bytes) VALUES (?, ?, ?, ?, ?)",
+            )
+            .bind(chunk.series.0.cast_signed())
+            .bind(chunk.start.as_millis())
+            .bind(chunk.end.as_millis())
+            .bind(i64::from(chunk.count))
+            .bind(&chunk.bytes)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        if let Some(position) = checkpoint {
+            set(&mut transaction, CHECKPOINT, &position.0.to_string()).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn chunks(&self, series: SeriesId, from: Timestamp, to: Timestamp) -> Result<Vec<SealedChunk>> {
+        let rows = sqlx::query("SELECT series, start_ms, end_ms, count, bytes FROM chunks WHERE series = ? AND start_ms <= ? AND end_ms >= ? ORDER BY start_ms")
+            .bind(series.0.cast_signed())
+            .bind(to.as_millis())
+            .bind(from.as_millis())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let count: i64 = row.try_get("count")?;
+                Ok(SealedChunk {
+                    series: series_id(row)?,
+                    start: Timestamp(row.try_get("start_ms")?),
+                    end: Timestamp(row.try_get("end_ms")?),
+                    count: u32::try_from(count)
+                        .map_err(|_| corrupt("chunks", &series.to_string(), "count out of range"))?,
+                    bytes: row.try_get("bytes")?,
+                })
+            })
+            .collect()
+    }
+
+    async fn expire(&self, before: Timestamp) -> Result<u64> {
+        let done = sqlx::query("DELETE FROM chunks WHERE end_ms < ?")
+            .bind(before.as_millis())
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected())
+    }
+
+    async fn forget(&self, ids: &[String]) -> Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        for id in ids {
+            sqlx::query("DELETE FROM documents WHERE id = ?")
+                .bind(id)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+async fn apply(transaction: &mut Transaction<'_, Sqlite>, change: &Change) -> Result<()> {
+    match change {
+        Change::Series { info, source } => {
+            sqlx::query("INSERT OR REPLACE INTO series (id, source, info) VALUES (?, ?, ?)")
+                .bind(info.id.0.cast_signed())
+                .bind(source)
+                .bind(json(info))
+                .execute(&mut **transaction)
+                .await?;
+        }
+        Change::Incident(incident) => document(transaction, "incident", incident.id.as_str(), &json(incident)).await?,
+        Change::Prediction(prediction) => {
+            document(transaction, "prediction", prediction.id.as_str(), &json(prediction)).await?
+        }
+        Change::Proposal(proposal) => document(transaction, "proposal", proposal.id.as_str(), &json(proposal)).await?,
+        Change::Audit(entry) => {
+            sqlx::query("INSERT INTO audit (seq, body) VALUES (?, ?)")
+                .bind(entry.seq.cast_signed())
+                .bind(json(entry))
+                .execute(&mut **transaction)
+                .await?;
+        }
+        Change::Deploy(deploy) => {
+            sqlx::query("INSERT OR REPLACE INTO deploys (at_ms, entity, version, note) VALUES (?, ?, ?, ?)")
+                .bind(deploy.at.as_millis())
+                .bind(deploy.entity.as_str())
+                .bind(&deploy.version)
+                .bind(&deploy.note)
+                .execute(&mut **transaction)
+                .await?;
+        }
+        Change::Edge(edge) => {
+            sqlx::query("INSERT OR REPLACE INTO edges (caller, callee) VALUES (?, ?)")
+                .bind(edge.caller.as_str())
+                .bind(edge.callee.as_str())
+                .execute(&mut **transaction)
+                .await?;
+        }
+        Change::Setting { key, value } => set(transaction, key, value).await?,
+    }
+    Ok(())
+}
+
+async fn document(transaction: &mut Transaction<'_, Sqlite>, kind: &str, id: &str, body: &str) -> Result<()> {
+    sqlx::query("INSERT OR REPLACE INTO documents (kind, id, version, body) VALUES (?, ?, ?, ?)")
+        .bind(kind)
+        .bind(id)
+        .bind(DOCUMENT_VERSION)
+        .bind(body)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+async fn set(transaction: &mut Transaction<'_, Sqlite>, key: &str, value: &str) -> Result<()> {
+    sqlx::query("INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)")
+        .bind(key)
+        .bind(value)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+fn series_id(row: &SqliteRow) -> Result<SeriesId> {
+    let id: i64 = row.try_get("series")?;
+    Ok(SeriesId(id.cast_unsigned()))
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain data always serializes")
+}
+
+fn parse<T: DeserializeOwned>(kind: &str, id: &str, body: String) -> Result<T> {
+    serde_json::from_str(&body).map_err(|e| corrupt(kind, id, &e.to_string()))
+}
+
+fn corrupt(kind: &str, id: &str, message: &str) -> Error {
+    Error::Corrupt {
+        place: format!("the store's {kind} {id}"),
+        message: message.to_owned(),
+    }
+}

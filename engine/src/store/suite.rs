@@ -1,0 +1,111 @@
+//! One suite for every store.
+
+use super::history::SealedChunk;
+use super::log::Position;
+use super::sqlite::SqliteStore;
+use super::{Change, Saved, Store};
+use crate::series::{Labels, info_from_labels};
+use wire::proposal::AuditEntry;
+use wire::topology::{Deploy, Edge};
+use wire::{SeriesId, Timestamp};
+
+async fn passes(store: &dyn Store) {
+    assert_eq!(store.load().await.unwrap(), Saved::default(), "a new store is empty");
+
+    let info = info_from_labels(&Labels::of("web", "latency", Some("p99")));
+    let edge = Edge {
+        caller: "web".into(),
+        callee: "db".into(),
+    };
+    let deploy = Deploy {
+        at: Timestamp(5),
+        entity: "web".into(),
+        version: "v2".to_owned(),
+        note: String::new(),
+    };
+    let entry = |seq, text: &str| AuditEntry {
+        seq,
+        at: Timestamp(1),
+        actor: "ada".to_owned(),
+        action: text.to_owned(),
+        subject: String::new(),
+        detail: String::new(),
+        hash: "h".to_owned(),
+    };
+    let changes = [
+        Change::Series {
+            info: info.clone(),
+            source: "test".to_owned(),
+        },
+        Change::Edge(edge.clone()),
+        Change::Edge(edge.clone()),
+        Change::Deploy(deploy.clone()),
+        Change::Audit(entry(1, "one")),
+        Change::Setting {
+            key: "kill_switch",
+            value: "true".to_owned(),
+        },
+        Change::Setting {
+            key: "kill_switch",
+            value: "false".to_owned(),
+        },
+    ];
+    store.save(&changes).await.unwrap();
+    let saved = store.load().await.unwrap();
+    assert_eq!(saved.series, [(info.clone(), "test".to_owned())]);
+    assert_eq!(
+        (saved.edges, saved.deploys, saved.audit),
+        (vec![edge], vec![deploy], vec![entry(1, "one")])
+    );
+    assert_eq!(saved.settings.get("kill_switch").map(String::as_str), Some("false"));
+
+    // All or nothing, and the audit chain is not rewritten.
+    let rewrite = [
+        Change::Setting {
+            key: "x",
+            value: "1".to_owned(),
+        },
+        Change::Audit(entry(1, "other")),
+    ];
+    assert!(store.save(&rewrite).await.is_err());
+    let saved = store.load().await.unwrap();
+    assert!(!saved.settings.contains_key("x"));
+    assert_eq!(saved.audit, [entry(1, "one")]);
+
+    // High ids survive the trip through signed integers.
+    let id = SeriesId(u64::MAX - 3);
+    let chunk = |from: i64| SealedChunk::new(id, &[(Timestamp(from), 1.5), (Timestamp(from + 9), 2.5)]);
+    store
+        .seal(&[chunk(0), chunk(10), chunk(20)], Some(Position(77)))
+        .await
+        .unwrap();
+    store.seal(&[chunk(20)], None).await.unwrap();
+    assert_eq!(
+        store.chunks(id, Timestamp(9), Timestamp(10)).await.unwrap(),
+        [chunk(0), chunk(10)]
+    );
+    let saved = store.load().await.unwrap();
+    assert_eq!(
+        (saved.checkpoint, saved.sealed_until.get(&id)),
+        (Position(77), Some(&Timestamp(29)))
+    );
+    assert_eq!(store.expire(Timestamp(15)).await.unwrap(), 1);
+    assert_eq!(
+        store.chunks(id, Timestamp(0), Timestamp(100)).await.unwrap(),
+        [chunk(10), chunk(20)]
+    );
+}
+
+#[tokio::test]
+async fn sqlite_in_memory() {
+    passes(&SqliteStore::in_memory().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn sqlite_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("halo.db");
+    passes(&SqliteStore::open(&path).await.unwrap()).await;
+    let again = SqliteStore::open(&path).await.unwrap().load().await.unwrap();
+    assert_eq!(again.audit.len(), 1, "a file outlives its connection");
+}
