@@ -1,3 +1,6 @@
-//! Shared by the cross-crate checks.
+//! What the cross-crate checks share: the suite that every handle passes; real processes on loopback, stopped by their id;
+//! a client for `halo`.
 
+pub mod halo;
 pub mod handle_suite;
+pub mod process;

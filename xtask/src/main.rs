@@ -6,8 +6,14 @@
     reason = "a command-line program speaks on its standard output"
 )]
 
+mod bench;
+mod browser;
+mod demo;
+mod desktop;
+mod models;
 mod setup;
 mod shell;
+mod test;
 mod tidy;
 mod web;
 
@@ -25,10 +31,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Set up, build and run: a replayed fault and this host's own metrics, on http://127.0.0.1:7700
+    Demo(demo::DemoArgs),
+    /// Set up and run every check; `.ci/run` calls exactly this
+    Test(test::TestArgs),
+    /// Open the console in a window with the engine inside
+    Desktop(desktop::DesktopArgs),
     /// Build the console to WASM, into `dist/`
     Web(web::WebArgs),
     /// Check the rules that the compiler cannot see
     Tidy,
+    /// Measure this machine
+    Bench(bench::BenchArgs),
+    /// Train the bundled models again
+    Models(models::ModelsArgs),
 }
 
 fn main() -> ExitCode {
@@ -43,7 +59,12 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<()> {
     match command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Desktop(args) => desktop::run(&args),
         Command::Web(args) => web::run(&args),
         Command::Tidy => tidy::run(),
+        Command::Bench(args) => bench::run(&args),
+        Command::Models(args) => models::run(&args),
     }
 }

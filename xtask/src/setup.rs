@@ -1,6 +1,5 @@
 //! What the commands need beyond Rust, found or installed. Nothing is installed before it has been named.
 
-use std::fs;
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -88,8 +87,8 @@ pub(crate) const DESKTOP: &[Need] = &[
     ),
 ];
 
-/// The real servers, browser and display that the checks use.
-pub(crate) const TEST: &[Need] = &[
+/// A real sender of metrics.
+pub(crate) const PROMETHEUS: &[Need] = &[
     need(
         "prometheus",
         Probe::Program("prometheus"),
@@ -100,15 +99,26 @@ pub(crate) const TEST: &[Need] = &[
         Probe::Program("prometheus-node-exporter"),
         "real metrics for it to scrape",
     ),
+];
+
+/// A real browser and what drives it.
+pub(crate) const BROWSER: &[Need] = &[
     need("chromium", Probe::Program("chromium"), "the browser flows"),
     need("nodejs", Probe::Program("node"), "drive the browser"),
     need("npm", Probe::Program("npm"), "fetch playwright-core"),
+];
+
+/// A display for the desktop window, and eyes to see it.
+pub(crate) const WINDOW: &[Need] = &[
     need("xvfb", Probe::Program("Xvfb"), "a display for the desktop window"),
     need("openbox", Probe::Program("openbox"), "a window manager for it"),
-    need("dbus-x11", Probe::Program("dbus-launch"), "the web view's message bus"),
+    need(
+        "dbus-x11",
+        Probe::Program("dbus-run-session"),
+        "the web view's message bus",
+    ),
     need("imagemagick", Probe::Program("import"), "photograph the window"),
     need("xdotool", Probe::Program("xdotool"), "find the window by its title"),
-    need("procps", Probe::Program("kill"), "stop processes by their id"),
 ];
 
 impl Need {
@@ -175,14 +185,6 @@ pub(crate) fn missing(needs: &[Need]) -> Vec<Need> {
     needs.iter().copied().filter(|need| !need.is_met()).collect()
 }
 
-/// Whether a package of that name can be installed from the sources this machine knows.
-pub(crate) fn apt_offers(package: &str) -> bool {
-    let shown = shell::read(Command::new("apt-cache").args(["policy", package])).unwrap_or_default();
-    shown
-        .lines()
-        .any(|line| line.trim_start().starts_with("Candidate:") && !line.contains("(none)"))
-}
-
 /// The words before `apt-get`: none as root, `sudo` where it works, `None` where neither does.
 fn privilege() -> Option<Vec<&'static str>> {
     if shell::read(Command::new("id").arg("-u")).as_deref() == Some("0") {
@@ -207,11 +209,4 @@ fn apt(prefix: &[&str], args: &[&str]) -> Command {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).args(args).stdin(Stdio::inherit());
     command
-}
-
-/// Whether this is a container or a virtual machine image without package lists, where `apt-cache` knows nothing yet.
-pub(crate) fn has_no_package_lists() -> bool {
-    fs::read_dir("/var/lib/apt/lists").map_or(true, |mut entries| {
-        !entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().contains("Packages")))
-    })
 }

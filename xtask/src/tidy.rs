@@ -3,6 +3,7 @@
 //! A rule is a sentence and a pure function over the tracked files; a finding prints the sentence, so nobody has to look
 //! up why the build is red.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
@@ -19,6 +20,8 @@ pub(crate) struct Source {
     pub(crate) path: String,
     pub(crate) size_bytes: u64,
     pub(crate) text: String,
+    /// Compiled for tests alone: in a folder of tests, or declared under `#[cfg(test)]`.
+    pub(crate) is_test: bool,
 }
 
 /// Where a rule is broken, and by what.
@@ -92,10 +95,39 @@ fn tracked() -> Result<Vec<Source>> {
             path: path.to_owned(),
             size_bytes,
             text: String::from_utf8(bytes).unwrap_or_default(),
+            is_test: false,
         });
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));
+    mark_tests(&mut sources);
     Ok(sources)
+}
+
+/// Sets `is_test` where the path or the declaring module says so.
+fn mark_tests(sources: &mut [Source]) {
+    let mut declared = BTreeSet::new();
+    for source in sources.iter().filter(|source| source.is_rust()) {
+        let folder = match source
+            .path
+            .strip_suffix("/lib.rs")
+            .or_else(|| source.path.strip_suffix("/main.rs"))
+        {
+            Some(folder) => folder,
+            None => source.path.trim_end_matches(".rs"),
+        };
+        let lines: Vec<&str> = source.text.lines().map(str::trim).collect();
+        for pair in lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]") {
+            if let Some(name) = pair[1].strip_suffix(';').and_then(|line| line.rsplit_once("mod ")) {
+                declared.insert(format!("{folder}/{}", name.1));
+            }
+        }
+    }
+    for source in sources {
+        let in_folder = ["/tests/", "/benches/"]
+            .iter()
+            .any(|folder| source.path.contains(folder));
+        source.is_test = in_folder || declared.iter().any(|module| source.is_under(&[module]));
+    }
 }
 
 impl Source {
@@ -112,17 +144,25 @@ impl Source {
         })
     }
 
-    /// The lines of shipped Rust with their numbers: comments and the unit tests at the end of the file left out.
+    /// The lines of shipped Rust with their numbers: comments and unit tests left out.
     pub(crate) fn code_lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        let is_test =
-            self.path.contains("/tests/") || self.path.ends_with("/tests.rs") || self.path.contains("/benches/");
-        let lines = if is_test { "" } else { self.text.as_str() };
-        lines
-            .lines()
-            .enumerate()
-            .take_while(|(_, line)| line.trim() != "#[cfg(test)]")
+        let numbered = self.text.lines().take(self.shipped_lines()).enumerate();
+        numbered
             .filter(|(_, line)| !line.trim_start().starts_with("//"))
             .map(|(index, line)| (index + 1, line))
+    }
+
+    /// How many lines stand before the unit tests, which are the last thing in a file of Rust.
+    pub(crate) fn shipped_lines(&self) -> usize {
+        if self.is_test {
+            return 0;
+        }
+        let lines: Vec<&str> = self.text.lines().collect();
+        // `#[cfg(test)]` on anything but a block of tests ends nothing.
+        let tests = lines
+            .windows(2)
+            .position(|pair| pair[0].trim() == "#[cfg(test)]" && pair[1].contains("mod ") && pair[1].contains('{'));
+        tests.unwrap_or(lines.len())
     }
 
     /// A finding at one line of this file.
@@ -162,6 +202,7 @@ pub(crate) mod tests {
             path: path.to_owned(),
             size_bytes: text.len() as u64,
             text: text.to_owned(),
+            is_test: false,
         }
     }
 
@@ -172,7 +213,8 @@ pub(crate) mod tests {
             .iter()
             .find(|rule| rule.name == name)
             .unwrap_or_else(|| panic!("no rule `{name}`"));
-        let sources: Vec<Source> = files.iter().map(|(path, text)| source(path, text)).collect();
+        let mut sources: Vec<Source> = files.iter().map(|(path, text)| source(path, text)).collect();
+        mark_tests(&mut sources);
         let found: Vec<String> = (rule.check)(&sources)
             .into_iter()
             .map(|finding| finding.place)
@@ -190,6 +232,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_module_declared_for_tests_is_no_shipped_code() {
+        let mut files = [
+            source("engine/src/a.rs", "#[cfg(test)]\nmod golden;\nfn shipped() {}"),
+            source("engine/src/a/golden.rs", "x"),
+            source("engine/src/lib.rs", "#[cfg(test)]\nmod check;"),
+            source("engine/src/check.rs", "x"),
+        ];
+        mark_tests(&mut files);
+        assert_eq!(files.each_ref().map(|file| file.is_test), [false, true, false, true]);
+        assert_eq!(files[0].code_lines().last(), Some((3, "fn shipped() {}")));
+    }
+
+    #[test]
     fn a_place_is_a_folder_or_a_file_of_that_name() {
         for (path, inside) in [
             ("engine/src/act.rs", true),
@@ -202,7 +257,7 @@ pub(crate) mod tests {
 
     #[test]
     fn every_rule_has_a_name_and_a_sentence_of_its_own() {
-        let names: std::collections::BTreeSet<&str> = RULES.into_iter().flatten().map(|rule| rule.name).collect();
+        let names: BTreeSet<&str> = RULES.into_iter().flatten().map(|rule| rule.name).collect();
         assert_eq!(names.len(), rule_count());
         assert!(RULES.into_iter().flatten().all(|rule| rule.sentence.ends_with('.')));
     }

@@ -93,10 +93,9 @@ fn io(sources: &[Source]) -> Vec<Finding> {
     let product = sources
         .iter()
         .filter(|source| source.is_rust() && source.is_under(&PRODUCT));
-    product
-        .filter(|source| !source.is_under(&IO_PLACES))
-        .flat_map(|source| code_with(source, &IO))
-        .collect()
+    // error.rs gives the drivers' errors a name of ours; it calls nothing.
+    let bound = product.filter(|source| !source.is_under(&IO_PLACES) && source.path != "engine/src/error.rs");
+    bound.flat_map(|source| code_with(source, &IO)).collect()
 }
 
 fn approval(sources: &[Source]) -> Vec<Finding> {

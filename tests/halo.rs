@@ -1,0 +1,191 @@
+//! A real `halo serve` on a free loopback port, and what a test asks of it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use prost::Message;
+use reqwest::{Client, StatusCode};
+use wire::query::{Query, Reply};
+use wire::series::{SeriesDetail, SeriesSummary};
+
+use crate::process::{self, Process};
+
+/// The server under test.
+#[derive(Debug)]
+pub struct Halo {
+    /// Its process, for killing it.
+    pub process: Process,
+    /// `host:port` it listens on.
+    pub address: String,
+    client: Client,
+}
+
+impl Halo {
+    /// Starts `halo serve` over `data_dir` and waits until it is ready.
+    ///
+    /// # Errors
+    /// When the program is missing, or is not ready within a minute.
+    pub async fn serve(data_dir: &Path, logs: &Path) -> Result<Self> {
+        let address = process::free_address()?;
+        let mut command = Command::new(process::program("HALO_BIN")?);
+        command
+            .arg("serve")
+            .args(["--listen", &address])
+            .arg("--data-dir")
+            .arg(data_dir);
+        let process = Process::start("halo", &mut command, logs)?;
+        let client = Client::builder().timeout(Duration::from_secs(20)).build()?;
+        let mut halo = Self {
+            process,
+            address,
+            client,
+        };
+        if let Err(error) = halo.wait_until_ready().await {
+            bail!("{error:#}\n{}", halo.process.tail());
+        }
+        Ok(halo)
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let url = self.url("/-/ready");
+        let client = self.client.clone();
+        let ready = process::wait_for("halo is ready", Duration::from_secs(60), || {
+            let request = client.get(&url).send();
+            async move { Ok((request.await?.status() == StatusCode::OK).then_some(())) }
+        });
+        ready.await
+    }
+
+    /// The address of `path` on this server.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Asks a question over HTTP.
+    ///
+    /// # Errors
+    /// When the server refuses or does not answer.
+    pub async fn query(&self, query: &Query) -> Result<Reply> {
+        let response = self.client.post(self.url("/api/query")).json(query).send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        if !status.is_success() {
+            bail!("{query:?} answered {status}: {text}");
+        }
+        serde_json::from_str(&text).with_context(|| format!("{query:?} answered {text:.200}"))
+    }
+
+    /// Every series whose name holds the words of `search`.
+    ///
+    /// # Errors
+    /// As [`Halo::query`].
+    pub async fn series_list(&self, search: &str) -> Result<Vec<SeriesSummary>> {
+        let query = Query::SeriesList {
+            search: search.to_owned(),
+            entity: None,
+            limit: Some(1000),
+        };
+        match self.query(&query).await? {
+            Reply::SeriesList(list) => Ok(list),
+            other => bail!("asked for a list of series, got {other:?}"),
+        }
+    }
+
+    /// One series with every point that is kept.
+    ///
+    /// # Errors
+    /// As [`Halo::query`].
+    pub async fn series(&self, id: wire::SeriesId) -> Result<SeriesDetail> {
+        let query = Query::Series {
+            id,
+            from: None,
+            to: None,
+            max_points: Some(100_000),
+        };
+        match self.query(&query).await? {
+            Reply::Series(detail) => Ok(detail),
+            other => bail!("asked for a series, got {other:?}"),
+        }
+    }
+
+    /// Sends samples as Prometheus does (remote write 1.0: snappy over protobuf); the status and the text of the answer.
+    ///
+    /// # Errors
+    /// When the connection breaks before an answer: then nothing was acknowledged.
+    pub async fn write(&self, request: &WriteRequest) -> Result<(StatusCode, String)> {
+        let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec())?;
+        let request = self
+            .client
+            .post(self.url("/api/v1/write"))
+            .header("content-encoding", "snappy")
+            .header("content-type", "application/x-protobuf")
+            .header("x-prometheus-remote-write-version", "0.1.0")
+            .body(body);
+        let response = request.send().await?;
+        Ok((response.status(), response.text().await?))
+    }
+}
+
+/// `prometheus.WriteRequest`, the part that carries samples.
+#[derive(Clone, PartialEq, Message)]
+pub struct WriteRequest {
+    /// The series.
+    #[prost(message, repeated, tag = "1")]
+    pub timeseries: Vec<TimeSeries>,
+}
+
+/// One series and some of its samples.
+#[derive(Clone, PartialEq, Message)]
+pub struct TimeSeries {
+    /// Sorted by name.
+    #[prost(message, repeated, tag = "1")]
+    pub labels: Vec<Label>,
+    /// In order of time.
+    #[prost(message, repeated, tag = "2")]
+    pub samples: Vec<Sample>,
+}
+
+/// One label.
+#[derive(Clone, PartialEq, Message)]
+pub struct Label {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its value.
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// One sample.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct Sample {
+    /// The value.
+    #[prost(double, tag = "1")]
+    pub value: f64,
+    /// Milliseconds since the epoch.
+    #[prost(int64, tag = "2")]
+    pub timestamp: i64,
+}
+
+impl TimeSeries {
+    /// A gauge of that name on one instance, with these (milliseconds, value) samples.
+    pub fn gauge(name: &str, instance: &str, samples: &[(i64, f64)]) -> Self {
+        let label = |name: &str, value: &str| Label {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
+        Self {
+            labels: vec![
+                label("__name__", name),
+                label("instance", instance),
+                label("job", "check"),
+            ],
+            samples: samples
+                .iter()
+                .map(|&(timestamp, value)| Sample { value, timestamp })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The steps, in the order in which they run: the cheap ones that fail most first, one build shared by the rest.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::count::{self, Tally};
+use super::{Outcome, TestArgs};
+use crate::setup::{self, Need};
+use crate::{browser, shell, tidy, web};
+
+/// One named step of the whole.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    /// Steps that must not have failed.
+    pub(crate) after: &'static [&'static str],
+    /// After this long its processes are killed and it counts as failed.
+    pub(crate) limit: Duration,
+    pub(crate) run: fn(&TestArgs, Duration) -> (Outcome, Tally),
+}
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}
+
+pub(crate) const STEPS: &[Step] = &[
+    Step {
+        name: "setup",
+        what: "what the checks need is there",
+        after: &[],
+        limit: minutes(10),
+        run: setup,
+    },
+    Step {
+        name: "fmt",
+        what: "the format is rustfmt's",
+        after: &[],
+        limit: minutes(2),
+        run: fmt,
+    },
+    Step {
+        name: "tidy",
+        what: "the rules of the tree hold",
+        after: &[],
+        limit: minutes(1),
+        run: tidy,
+    },
+    Step {
+        name: "web",
+        what: "the console builds to WASM",
+        after: &["setup"],
+        limit: minutes(20),
+        run: web,
+    },
+    Step {
+        name: "clippy",
+        what: "no warnings, anywhere",
+        after: &["setup"],
+        limit: minutes(20),
+        run: clippy,
+    },
+    Step {
+        name: "build",
+        what: "programs and tests build",
+        after: &["setup", "web"],
+        limit: minutes(25),
+        run: build,
+    },
+    Step {
+        name: "unit",
+        what: "unit, property and simulated-time tests",
+        after: &["build"],
+        limit: minutes(15),
+        run: unit,
+    },
+    Step {
+        name: "real",
+        what: "a real Prometheus writes to halo; kill -9 loses nothing",
+        after: &["setup", "build"],
+        limit: minutes(5),
+        run: real,
+    },
+    Step {
+        name: "browser",
+        what: "the flows of the console in Chromium",
+        after: &["setup", "web", "build"],
+        limit: minutes(8),
+        run: browser,
+    },
+    Step {
+        name: "desktop",
+        what: "the window opens under Xvfb",
+        after: &["setup", "web", "build"],
+        limit: minutes(4),
+        run: desktop,
+    },
+];
+
+/// The compilers must be there; what only some checks use may be missing, and those checks say so.
+fn setup(args: &TestArgs, _: Duration) -> (Outcome, Tally) {
+    // One call to the package manager for everything that is missing.
+    let all: Vec<Need> = [
+        setup::BUILD,
+        setup::DESKTOP,
+        setup::PROMETHEUS,
+        setup::BROWSER,
+        setup::WINDOW,
+    ]
+    .concat();
+    if let Err(error) = setup::ensure(&all, args.setup) {
+        println!("{error:#}");
+    }
+    let result = setup::ensure(setup::BUILD, args.setup).and_then(|()| components(args));
+    (outcome(result), Tally::default())
+}
+
+/// Adds rustfmt and clippy where rustup installed the bare compiler.
+fn components(args: &TestArgs) -> Result<()> {
+    for (component, probe) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        if shell::read(shell::cargo().args([probe, "--version"])).is_none() {
+            anyhow::ensure!(
+                !args.setup.no_setup,
+                "missing: {component}; by hand: rustup component add {component}"
+            );
+            println!("Installing with rustup: {component}");
+            shell::run(shell::command("rustup").args(["component", "add", component]))?;
+        }
+    }
+    Ok(())
+}
+
+fn fmt(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
+    (
+        finished(shell::cargo().args(["fmt", "--all", "--check"]), limit).0,
+        Tally::default(),
+    )
+}
+
+fn tidy(_: &TestArgs, _: Duration) -> (Outcome, Tally) {
+    match tidy::run() {
+        Ok(()) => (Outcome::Passed, Tally::of(tidy::rule_count(), 0)),
+        Err(error) => (Outcome::Failed(format!("{error:#}")), Tally::default()),
+    }
+}
+
+fn web(args: &TestArgs, _: Duration) -> (Outcome, Tally) {
+    (outcome(web::run(&web::WebArgs { setup: args.setup })), Tally::default())
+}
+
+fn clippy(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
+    let mut clippy = shell::cargo();
+    clippy
+        .args(["clippy", "--locked", "--all-targets"])
+        .args(packages())
+        .args(["--", "-D", "warnings"]);
+    (finished(&mut clippy, limit).0, Tally::default())
+}
+
+fn build(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
+    // Binaries and tests in one call: asked for apart, cargo would choose other features and build the dependencies twice.
+    let mut build = shell::cargo();
+    build.args(["build", "--locked", "--bins", "--tests"]).args(packages());
+    (finished(&mut build, limit).0, Tally::default())
+}
+
+fn unit(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
+    let mut test = shell::cargo();
+    test.args(["test", "--locked", "--no-fail-fast"]).args(packages());
+    let (outcome, output) = finished(&mut test, limit);
+    (outcome, count::from_cargo(&output))
+}
+
+fn real(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
+    served(setup::PROMETHEUS, "real", limit)
+}
+
+fn desktop(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
+    let needs = [setup::DESKTOP, setup::WINDOW].concat();
+    served(&needs, "desktop", limit)
+}
+
+/// Runs the tests in `tests/NAME/` that work on the built programs and on real servers.
+fn served(needs: &[Need], name: &str, limit: Duration) -> (Outcome, Tally) {
+    if let Some(reason) = lacking(needs) {
+        return (Outcome::Skipped(reason), Tally::default());
+    }
+    let mut test = shell::cargo();
+    test.args(["test", "--locked"])
+        .args(packages())
+        .args(["--test", name, "--", "--test-threads", "1"]);
+    let (outcome, output) = finished(with_programs(&mut test), limit);
+    (outcome, count::from_cargo(&output))
+}
+
+fn browser(args: &TestArgs, limit: Duration) -> (Outcome, Tally) {
+    if let Some(reason) = lacking(setup::BROWSER) {
+        return (Outcome::Skipped(reason), Tally::default());
+    }
+    if let Err(error) = browser::prepare(args.setup) {
+        return (Outcome::Skipped(format!("{error:#}")), Tally::default());
+    }
+    let mut node = Command::new("node");
+    node.current_dir(browser::folder())
+        .args(["--test", "--test-reporter=tap", "--test-concurrency=1"])
+        .args(browser::flows());
+    let (outcome, output) = finished(with_programs(&mut node), limit);
+    (outcome, count::from_tap(&output))
+}
+
+/// Every crate, but the desktop window where its system libraries are missing.
+fn packages() -> Vec<&'static str> {
+    match setup::missing(setup::DESKTOP).as_slice() {
+        [] => vec!["--workspace"],
+        _ => vec!["--workspace", "--exclude", "desktop"],
+    }
+}
+
+/// Tells a test where the built programs are and where pictures go.
+fn with_programs(command: &mut Command) -> &mut Command {
+    let artifacts =
+        std::env::var_os("HALO_ARTIFACTS").map_or_else(|| shell::target_dir().join("artifacts"), Into::into);
+    command
+        .env("HALO_BIN", shell::built("halo", false))
+        .env("HALO_DESKTOP_BIN", shell::built("halo-desktop", false))
+        .env("HALO_ARTIFACTS", artifacts)
+}
+
+/// Why a check cannot run here, when something it needs is missing.
+fn lacking(needs: &[Need]) -> Option<String> {
+    let missing: Vec<&str> = setup::missing(needs).iter().map(|need| need.package).collect();
+    (!missing.is_empty()).then(|| format!("not installed: {}", missing.join(", ")))
+}
+
+fn outcome(result: Result<()>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Passed,
+        Err(error) => Outcome::Failed(format!("{error:#}")),
+    }
+}
+
+/// Runs a command within its limit; the outcome and everything it printed.
+fn finished(command: &mut Command, limit: Duration) -> (Outcome, String) {
+    let shown = shell::show(command);
+    println!("$ {shown}");
+    match shell::run_bounded(command, limit).with_context(|| format!("`{shown}` could not run")) {
+        Err(error) => (Outcome::Failed(format!("{error:#}")), String::new()),
+        Ok(shell::Finished { status: None, output }) => {
+            (Outcome::Failed(format!("killed after {} s", limit.as_secs())), output)
+        }
+        Ok(shell::Finished {
+            status: Some(status),
+            output,
+        }) if status.success() => (Outcome::Passed, output),
+        Ok(shell::Finished {
+            status: Some(status),
+            output,
+        }) => (Outcome::Failed(format!("ended with {status}")), output),
+    }
+}
