@@ -14,7 +14,12 @@ use leptos_router::path;
 pub(crate) fn App() -> impl IntoView {
     let live = Live::start();
     let settings = Settings::load();
-    let commander = Commander { live, settings, overlay: RwSignal::new(None), go: RwSignal::new(None) };
+    let commander = Commander {
+        live,
+        settings,
+        overlay: RwSignal::new(None),
+        go: RwSignal::new(None),
+    };
     provide_context(live);
     provide_context(settings);
     provide_context(commander);

@@ -343,7 +343,11 @@ pub(crate) fn follow_navigation(commander: Commander) {
 }
 
 fn query(selector: &str) -> Option<HtmlElement> {
-    document().query_selector(selector).ok().flatten().and_then(|e| e.dyn_into().ok())
+    document()
+        .query_selector(selector)
+        .ok()
+        .flatten()
+        .and_then(|e| e.dyn_into().ok())
 }
 
 /// The button of that name in the focused row, else the first one on the page.
@@ -370,7 +374,9 @@ fn focus_search() {
 
 /// Moves the focus among everything on the page that calls itself a row.
 fn move_row(step: i32) {
-    let Ok(rows) = document().query_selector_all("main [data-row]") else { return };
+    let Ok(rows) = document().query_selector_all("main [data-row]") else {
+        return;
+    };
     let count = rows.length() as i32;
     if count == 0 {
         return;
@@ -388,11 +394,16 @@ fn move_row(step: i32) {
         Some(at) => (at + step).clamp(0, count - 1),
         None => 0,
     };
-    let Some(row) = rows.get(next as u32).and_then(|n| n.dyn_into::<HtmlElement>().ok()) else { return };
+    let Some(row) = rows.get(next as u32).and_then(|n| n.dyn_into::<HtmlElement>().ok()) else {
+        return;
+    };
     let target = if row.tab_index() >= 0 {
         Some(row)
     } else {
-        row.query_selector("a, button").ok().flatten().and_then(|e| e.dyn_into().ok())
+        row.query_selector("a, button")
+            .ok()
+            .flatten()
+            .and_then(|e| e.dyn_into().ok())
     };
     if let Some(target) = target {
         let _ = target.focus();
@@ -402,7 +413,10 @@ fn move_row(step: i32) {
 fn is_text_field(element: &HtmlElement) -> bool {
     match element.tag_name().as_str() {
         "TEXTAREA" | "SELECT" => true,
-        "INPUT" => !matches!(element.get_attribute("type").as_deref(), Some("checkbox" | "radio" | "button")),
+        "INPUT" => !matches!(
+            element.get_attribute("type").as_deref(),
+            Some("checkbox" | "radio" | "button")
+        ),
         _ => element.is_content_editable(),
     }
 }

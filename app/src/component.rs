@@ -13,8 +13,8 @@ mod sparkline;
 mod stat;
 
 pub(crate) use badge::{
-    Confidence, HealthBadge, HealthMark, IncidentStateBadge, RiskBadge, SeverityBadge, SeverityMark, health_class, health_word,
-    severity_class, source_state,
+    Confidence, HealthBadge, HealthMark, IncidentStateBadge, ProposalStateBadge, RiskBadge, SeverityBadge,
+    SeverityMark, health_class, health_word, severity_class, source_state,
 };
 pub(crate) use chrome::Chrome;
 pub(crate) use feedback::{Empty, Failed, Skeleton, Waiting};

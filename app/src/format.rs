@@ -164,7 +164,11 @@ pub(crate) fn relative(at: Timestamp, now: Timestamp) -> String {
     } else {
         format!("{} d", span / DAY)
     };
-    if ago > 0 { format!("{text} ago") } else { format!("in {text}") }
+    if ago > 0 {
+        format!("{text} ago")
+    } else {
+        format!("in {text}")
+    }
 }
 
 /// A countdown that keeps its width: `12:05`, `1:02:05`; `now` once it has passed.
@@ -187,12 +191,6 @@ pub(crate) fn clock(at: Timestamp, offset_minutes: i32) -> String {
     format!("{:02}:{:02}:{:02}", civil.hour, civil.minute, civil.second)
 }
 
-/// `14:03`.
-pub(crate) fn clock_minutes(at: Timestamp, offset_minutes: i32) -> String {
-    let civil = civil(at, offset_minutes);
-    format!("{:02}:{:02}", civil.hour, civil.minute)
-}
-
 /// `21 Nov 2026`.
 pub(crate) fn date(at: Timestamp, offset_minutes: i32) -> String {
     let civil = civil(at, offset_minutes);
@@ -202,7 +200,12 @@ pub(crate) fn date(at: Timestamp, offset_minutes: i32) -> String {
 /// `21 Nov 14:03:22`.
 pub(crate) fn date_clock(at: Timestamp, offset_minutes: i32) -> String {
     let civil = civil(at, offset_minutes);
-    format!("{} {} {}", civil.day, MONTHS[civil.month as usize - 1], clock(at, offset_minutes))
+    format!(
+        "{} {} {}",
+        civil.day,
+        MONTHS[civil.month as usize - 1],
+        clock(at, offset_minutes)
+    )
 }
 
 /// `UTC`, `UTC+2`, `UTC−3:30`.
@@ -212,7 +215,11 @@ pub(crate) fn zone(offset_minutes: i32) -> String {
     }
     let sign = if offset_minutes > 0 { '+' } else { '−' };
     let (hours, minutes) = (offset_minutes.abs() / 60, offset_minutes.abs() % 60);
-    if minutes == 0 { format!("UTC{sign}{hours}") } else { format!("UTC{sign}{hours}:{minutes:02}") }
+    if minutes == 0 {
+        format!("UTC{sign}{hours}")
+    } else {
+        format!("UTC{sign}{hours}:{minutes:02}")
+    }
 }
 
 /// The first characters of a hash, enough to compare by eye.
@@ -226,7 +233,9 @@ pub(crate) fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 struct Civil {
     year: i64,
@@ -248,7 +257,11 @@ fn civil(at: Timestamp, offset_minutes: i32) -> Civil {
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     Civil {
         year: year_of_era + era * 400 + i64::from(month <= 2),
         month: month as u8,
@@ -261,7 +274,11 @@ fn civil(at: Timestamp, offset_minutes: i32) -> Civil {
 
 fn two(millis: i64, large: i64, large_name: &str, small: i64, small_name: &str) -> String {
     let (whole, rest) = (millis / large, millis % large / small);
-    if rest == 0 { format!("{whole} {large_name}") } else { format!("{whole} {large_name} {rest} {small_name}") }
+    if rest == 0 {
+        format!("{whole} {large_name}")
+    } else {
+        format!("{whole} {large_name} {rest} {small_name}")
+    }
 }
 
 /// Three significant digits, without trailing zeros behind a point.
@@ -311,9 +328,13 @@ mod tests {
 
     #[test]
     fn bytes_use_binary_prefixes() {
-        for (value, text) in
-            [(0.0, "0 B"), (1023.0, "1023 B"), (1536.0, "1.5 KiB"), (1_610_612_736.0, "1.5 GiB"), (2e18, "1776 PiB")]
-        {
+        for (value, text) in [
+            (0.0, "0 B"),
+            (1023.0, "1023 B"),
+            (1536.0, "1.5 KiB"),
+            (1_610_612_736.0, "1.5 GiB"),
+            (2e18, "1776 PiB"),
+        ] {
             assert_eq!(bytes(value), text);
         }
     }
@@ -329,9 +350,14 @@ mod tests {
 
     #[test]
     fn percent_says_more_at_the_ends() {
-        for (value, text) in
-            [(0.0, "0 %"), (0.05, "5 %"), (0.0123, "1.2 %"), (0.724, "72 %"), (0.9992, "99.9 %"), (1.0, "100 %")]
-        {
+        for (value, text) in [
+            (0.0, "0 %"),
+            (0.05, "5 %"),
+            (0.0123, "1.2 %"),
+            (0.724, "72 %"),
+            (0.9992, "99.9 %"),
+            (1.0, "100 %"),
+        ] {
             assert_eq!(percent(value), text);
         }
     }
@@ -393,7 +419,7 @@ mod tests {
         assert_eq!(date_clock(T, 120), "15 Nov 00:13:20");
         assert_eq!(date(Timestamp(951_782_400_000), 0), "29 Feb 2000");
         assert_eq!(date(Timestamp(-1), 0), "31 Dec 1969");
-        assert_eq!(clock_minutes(T, -210), "18:43");
+        assert_eq!(clock(T, -210), "18:43:20");
     }
 
     #[test]

@@ -4,6 +4,11 @@
 //! fetches details; [`command`] names everything a person can order; [`app`] holds the routes; [`page`] has one file a
 //! route, built of [`component`]s; [`canvas`] gives the drawings of crate `chart` a surface.
 
+#![expect(
+    unreachable_pub,
+    reason = "leptos makes the functions and properties of components public"
+)]
+
 mod app;
 mod canvas;
 mod clock;

@@ -51,8 +51,12 @@ pub(crate) fn metric_name(info: &SeriesInfo) -> String {
 
 /// Sets one key of the query string and keeps the others; `None` removes it.
 fn with_query(path: &str, current: &leptos_router::params::ParamsMap, key: &str, value: Option<&str>) -> String {
-    let mut parts: Vec<(String, String)> =
-        current.clone().into_iter().filter(|(k, _)| k != key).map(|(k, v)| (k.into_owned(), v)).collect();
+    let mut parts: Vec<(String, String)> = current
+        .clone()
+        .into_iter()
+        .filter(|(k, _)| k != key)
+        .map(|(k, v)| (k.into_owned(), v))
+        .collect();
     if let Some(value) = value {
         parts.push((key.to_owned(), value.to_owned()));
     }
@@ -60,6 +64,9 @@ fn with_query(path: &str, current: &leptos_router::params::ParamsMap, key: &str,
     if parts.is_empty() {
         return path.to_owned();
     }
-    let query: Vec<String> = parts.iter().map(|(k, v)| format!("{}={}", encode(k), encode(v))).collect();
+    let query: Vec<String> = parts
+        .iter()
+        .map(|(k, v)| format!("{}={}", encode(k), encode(v)))
+        .collect();
     format!("{path}?{}", query.join("&"))
 }

@@ -34,9 +34,14 @@ pub(crate) enum Connection {
     Connecting,
     Live,
     /// Waiting to try again, for the `attempt`th time.
-    Lost { attempt: u32, reason: String },
+    Lost {
+        attempt: u32,
+        reason: String,
+    },
     /// The engine speaks another version of the protocol.
-    Incompatible { engine: u32 },
+    Incompatible {
+        engine: u32,
+    },
 }
 
 /// Signals that every page reads, and the two calls. Cheap to copy; lives as long as the page.
@@ -194,23 +199,34 @@ impl Live {
 
     /// Incidents that still need somebody, worst first, then newest.
     pub(crate) fn open_incidents(self) -> Vec<IncidentSummary> {
-        let mut open: Vec<_> = self
-            .incidents
-            .with(|all| all.iter().filter(|i| i.state != IncidentState::Resolved).cloned().collect());
+        let mut open: Vec<_> = self.incidents.with(|all| {
+            all.iter()
+                .filter(|i| i.state != IncidentState::Resolved)
+                .cloned()
+                .collect()
+        });
         open.sort_by(|a, b| a.severity.cmp(&b.severity).then(b.started.cmp(&a.started)));
         open
     }
 
     /// Proposals waiting for a decision.
     pub(crate) fn pending_proposals(self) -> Vec<Proposal> {
-        self.proposals.with(|all| all.iter().filter(|p| p.state == ProposalState::Pending).cloned().collect())
+        self.proposals.with(|all| {
+            all.iter()
+                .filter(|p| p.state == ProposalState::Pending)
+                .cloned()
+                .collect()
+        })
     }
 
     /// Predictions that may still come true, soonest first.
     pub(crate) fn open_predictions(self) -> Vec<Prediction> {
-        let mut open: Vec<_> = self
-            .predictions
-            .with(|all| all.iter().filter(|p| p.state == PredictionState::Open).cloned().collect());
+        let mut open: Vec<_> = self.predictions.with(|all| {
+            all.iter()
+                .filter(|p| p.state == PredictionState::Open)
+                .cloned()
+                .collect()
+        });
         open.sort_by_key(|p| p.breach_at);
         open
     }
@@ -240,7 +256,10 @@ impl Live {
     async fn command(self, command: &Command) -> Result<String, ApiError> {
         match self.transport.command(command).await? {
             Reply::Done(text) => Ok(text),
-            _ => Err(ApiError::new(ErrorKind::Internal, "the engine answered an order with something else")),
+            _ => Err(ApiError::new(
+                ErrorKind::Internal,
+                "the engine answered an order with something else",
+            )),
         }
     }
 
@@ -268,7 +287,9 @@ impl Live {
             Message::Event(Event::Snapshot(snapshot)) => {
                 if snapshot.version != wire::VERSION {
                     self.with_inner(|inner| inner.subscription = None);
-                    self.connection.set(Connection::Incompatible { engine: snapshot.version });
+                    self.connection.set(Connection::Incompatible {
+                        engine: snapshot.version,
+                    });
                     return;
                 }
                 self.with_inner(|inner| {
@@ -332,7 +353,9 @@ impl Live {
             inner.flush_scheduled = false;
             (!paused).then(|| (std::mem::take(&mut inner.dirty), inner.copy.clone(), inner.status_at))
         });
-        let Some(Some((dirty, copy, status_at))) = taken else { return };
+        let Some(Some((dirty, copy, status_at))) = taken else {
+            return;
+        };
         if dirty.status {
             self.status_at.set(status_at);
             self.status.set(copy.status);
@@ -380,7 +403,9 @@ impl Live {
 
 /// 200 ms, then doubling to ten seconds.
 fn backoff_ms(attempt: u32) -> u32 {
-    200_u32.saturating_mul(1 << attempt.saturating_sub(1).min(10)).min(MAX_BACKOFF_MS)
+    200_u32
+        .saturating_mul(1 << attempt.saturating_sub(1).min(10))
+        .min(MAX_BACKOFF_MS)
 }
 
 #[cfg(test)]
@@ -396,7 +421,13 @@ mod tests {
     #[test]
     fn a_delta_marks_only_what_it_carries() {
         let mut dirty = Dirty::default();
-        dirty.mark(&Delta { edges: vec![Edge { caller: "a".into(), callee: "b".into() }], ..Delta::default() });
+        dirty.mark(&Delta {
+            edges: vec![Edge {
+                caller: "a".into(),
+                callee: "b".into(),
+            }],
+            ..Delta::default()
+        });
         assert!(dirty.edges);
         assert!(!dirty.status && !dirty.incidents && !dirty.entities && !dirty.predictions);
     }

@@ -27,8 +27,8 @@ pub(crate) enum Message {
 
 /// An open stream; dropping it closes it.
 pub(crate) enum Subscription {
-    Http(http::Stream),
-    Tauri(tauri::Stream),
+    Http { _stream: http::Stream },
+    Tauri { _stream: tauri::Stream },
 }
 
 impl Transport {
@@ -56,8 +56,8 @@ impl Transport {
     /// Opens the live stream. `on` is called once per message, never after the subscription is dropped.
     pub(crate) fn watch(self, on: impl Fn(Message) + Clone + 'static) -> Result<Subscription, ApiError> {
         match self {
-            Self::Http => http::Stream::open("/api/watch", on).map(Subscription::Http),
-            Self::Tauri => tauri::Stream::open("halo_watch", on).map(Subscription::Tauri),
+            Self::Http => http::Stream::open("/api/watch", on).map(|stream| Subscription::Http { _stream: stream }),
+            Self::Tauri => tauri::Stream::open("halo_watch", on).map(|stream| Subscription::Tauri { _stream: stream }),
         }
     }
 }

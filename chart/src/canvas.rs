@@ -2,8 +2,8 @@
 
 use crate::palette::Color;
 use plotters::backend::DrawingBackend;
-use plotters::style::{FontDesc, FontFamily, FontStyle, ShapeStyle, TextStyle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{FontDesc, FontFamily, FontStyle, ShapeStyle, TextStyle};
 use plotters_backend::{BackendCoord, DrawingErrorKind};
 
 /// The backend's own error.
@@ -28,7 +28,11 @@ pub(crate) enum Align {
 impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
     /// `font` is a CSS font family list.
     pub fn new(backend: &'a mut DB, ratio: f64, font: &'a str) -> Self {
-        Self { backend, ratio: ratio.max(0.1), font }
+        Self {
+            backend,
+            ratio: ratio.max(0.1),
+            font,
+        }
     }
 
     /// Width and height in CSS pixels.
@@ -39,10 +43,17 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
 
     pub(crate) fn clear(&mut self, color: Color) -> Result<(), Failure<DB>> {
         let (width, height) = self.backend.get_size();
-        self.backend.draw_rect((0, 0), (width as i32, height as i32), &color.to_plotters(), true)
+        self.backend
+            .draw_rect((0, 0), (width as i32, height as i32), &color.to_plotters(), true)
     }
 
-    pub(crate) fn line(&mut self, from: (f64, f64), to: (f64, f64), color: Color, width: f64) -> Result<(), Failure<DB>> {
+    pub(crate) fn line(
+        &mut self,
+        from: (f64, f64),
+        to: (f64, f64),
+        color: Color,
+        width: f64,
+    ) -> Result<(), Failure<DB>> {
         let (from, to) = (self.at(from), self.at(to));
         self.backend.draw_line(from, to, &self.stroke(color, width))
     }
@@ -113,7 +124,10 @@ impl<'a, DB: DrawingBackend> Canvas<'a, DB> {
     }
 
     fn at(&self, point: (f64, f64)) -> BackendCoord {
-        ((point.0 * self.ratio).round() as i32, (point.1 * self.ratio).round() as i32)
+        (
+            (point.0 * self.ratio).round() as i32,
+            (point.1 * self.ratio).round() as i32,
+        )
     }
 
     fn stroke(&self, color: Color, width: f64) -> ShapeStyle {

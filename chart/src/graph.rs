@@ -59,9 +59,7 @@ impl Graph {
         let world = view.to_world(point);
         self.places
             .iter()
-            .find(|(_, (x, y))| {
-                (*x..=x + NODE.0).contains(&world.0) && (*y..=y + NODE.1).contains(&world.1)
-            })
+            .find(|(_, (x, y))| (*x..=x + NODE.0).contains(&world.0) && (*y..=y + NODE.1).contains(&world.1))
             .map(|(entity, _)| entity)
     }
 
@@ -71,12 +69,7 @@ impl Graph {
     }
 
     /// The view that shows some nodes, no larger than `max_zoom`.
-    pub fn fit_to<'a>(
-        &self,
-        entities: impl Iterator<Item = &'a EntityId>,
-        window: (f64, f64),
-        max_zoom: f64,
-    ) -> View {
+    pub fn fit_to<'a>(&self, entities: impl Iterator<Item = &'a EntityId>, window: (f64, f64), max_zoom: f64) -> View {
         let mut low = (f64::INFINITY, f64::INFINITY);
         let mut high = (f64::NEG_INFINITY, f64::NEG_INFINITY);
         for (x, y) in entities.filter_map(|e| self.place(e)) {
@@ -84,11 +77,16 @@ impl Graph {
             high = (high.0.max(x + NODE.0), high.1.max(y + NODE.1));
         }
         if low.0 > high.0 {
-            return View { zoom: 1.0, offset: (0.0, 0.0) };
+            return View {
+                zoom: 1.0,
+                offset: (0.0, 0.0),
+            };
         }
         let margin = 28.0;
         let (width, height) = (high.0 - low.0, high.1 - low.1);
-        let zoom = ((window.0 - 2.0 * margin) / width).min((window.1 - 2.0 * margin) / height).clamp(View::MIN, max_zoom);
+        let zoom = ((window.0 - 2.0 * margin) / width)
+            .min((window.1 - 2.0 * margin) / height)
+            .clamp(View::MIN, max_zoom);
         let offset = (
             (window.0 - width * zoom) / 2.0 - low.0 * zoom,
             (window.1 - height * zoom) / 2.0 - low.1 * zoom,
@@ -111,18 +109,27 @@ impl View {
     }
 
     pub fn to_world(self, screen: (f64, f64)) -> (f64, f64) {
-        ((screen.0 - self.offset.0) / self.zoom, (screen.1 - self.offset.1) / self.zoom)
+        (
+            (screen.0 - self.offset.0) / self.zoom,
+            (screen.1 - self.offset.1) / self.zoom,
+        )
     }
 
     /// Zooms so that what is under `anchor` stays there.
     pub fn zoomed(self, factor: f64, anchor: (f64, f64)) -> Self {
         let zoom = (self.zoom * factor).clamp(Self::MIN, Self::MAX);
         let world = self.to_world(anchor);
-        Self { zoom, offset: (anchor.0 - world.0 * zoom, anchor.1 - world.1 * zoom) }
+        Self {
+            zoom,
+            offset: (anchor.0 - world.0 * zoom, anchor.1 - world.1 * zoom),
+        }
     }
 
     pub fn panned(self, by: (f64, f64)) -> Self {
-        Self { zoom: self.zoom, offset: (self.offset.0 + by.0, self.offset.1 + by.1) }
+        Self {
+            zoom: self.zoom,
+            offset: (self.offset.0 + by.0, self.offset.1 + by.1),
+        }
     }
 }
 
@@ -147,7 +154,13 @@ mod tests {
                     incident: None,
                 })
                 .collect(),
-            edges: edges.iter().map(|(a, b)| Edge { caller: (*a).into(), callee: (*b).into() }).collect(),
+            edges: edges
+                .iter()
+                .map(|(a, b)| Edge {
+                    caller: (*a).into(),
+                    callee: (*b).into(),
+                })
+                .collect(),
         }
     }
 
@@ -173,7 +186,10 @@ mod tests {
             .collect();
         for (at, a) in places.iter().enumerate() {
             for b in &places[at + 1..] {
-                assert!((a.0 - b.0).abs() >= NODE.0 || (a.1 - b.1).abs() >= NODE.1, "{a:?} overlaps {b:?}");
+                assert!(
+                    (a.0 - b.0).abs() >= NODE.0 || (a.1 - b.1).abs() >= NODE.1,
+                    "{a:?} overlaps {b:?}"
+                );
             }
         }
     }
@@ -181,7 +197,12 @@ mod tests {
     #[test]
     fn hits_are_found_through_any_view() {
         let graph = Graph::new(&topology(&["a", "b"], &[("a", "b")]));
-        let view = View { zoom: 0.7, offset: (31.0, -12.0) }.zoomed(1.9, (200.0, 100.0)).panned((5.0, 6.0));
+        let view = View {
+            zoom: 0.7,
+            offset: (31.0, -12.0),
+        }
+        .zoomed(1.9, (200.0, 100.0))
+        .panned((5.0, 6.0));
         for name in ["a", "b"] {
             let (x, y) = graph.place(&name.into()).expect("every entity is placed");
             let center = view.to_screen((x + NODE.0 / 2.0, y + NODE.1 / 2.0));
@@ -192,7 +213,10 @@ mod tests {
 
     #[test]
     fn zooming_keeps_the_anchor() {
-        let view = View { zoom: 1.0, offset: (10.0, 20.0) };
+        let view = View {
+            zoom: 1.0,
+            offset: (10.0, 20.0),
+        };
         let anchor = (300.0, 200.0);
         let before = view.to_world(anchor);
         let after = view.zoomed(1.7, anchor).to_world(anchor);

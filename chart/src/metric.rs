@@ -30,7 +30,9 @@ pub struct MetricScene<'a> {
 
 impl std::fmt::Debug for MetricScene<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MetricScene").field("series", &self.detail.summary.info.id).finish_non_exhaustive()
+        f.debug_struct("MetricScene")
+            .field("series", &self.detail.summary.info.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -50,13 +52,24 @@ pub struct MetricFrame {
 impl MetricFrame {
     /// Lays a chart of `size` CSS pixels out.
     pub fn new(detail: &SeriesDetail, size: (f64, f64), compact: bool) -> Self {
-        let lane = if compact { 0.0 } else { 3.0 * LANE + 3.0 * LANE_GAP + 6.0 };
-        let (left, right) = if compact { (44.0, size.0 - 4.0) } else { (64.0, size.0 - 14.0) };
+        let lane = if compact {
+            0.0
+        } else {
+            3.0 * LANE + 3.0 * LANE_GAP + 6.0
+        };
+        let (left, right) = if compact {
+            (44.0, size.0 - 4.0)
+        } else {
+            (64.0, size.0 - 14.0)
+        };
         let top = if compact { 6.0 } else { 18.0 };
         let bottom = (size.1 - if compact { 18.0 } else { 24.0 } - lane).max(top + 1.0);
         let end = detail.forecast.last().map_or(detail.to, |f| f.at.max(detail.to));
         Self {
-            x: Linear::new((detail.from.as_millis() as f64, end.as_millis() as f64), (left, right.max(left + 1.0))),
+            x: Linear::new(
+                (detail.from.as_millis() as f64, end.as_millis() as f64),
+                (left, right.max(left + 1.0)),
+            ),
             y: Linear::new(value_domain(detail), (bottom, top)),
             plot: (left, top, right.max(left + 1.0), bottom),
             lane_top: (!compact).then_some(bottom + 8.0),
@@ -101,7 +114,12 @@ fn value_domain(detail: &SeriesDetail) -> (f64, f64) {
     }
     let span = (range.1 - range.0).max(f64::MIN_POSITIVE);
     let (low, high) = (range.0 - span / 2.0, range.1 + span / 2.0);
-    for value in detail.forecast.iter().flat_map(|f| [f.lower, f.upper]).filter(|v| v.is_finite()) {
+    for value in detail
+        .forecast
+        .iter()
+        .flat_map(|f| [f.lower, f.upper])
+        .filter(|v| v.is_finite())
+    {
         range = (range.0.min(value.max(low)), range.1.max(value.min(high)));
     }
     if let Some(limit) = detail.limit.filter(|l| (low..=high).contains(l)) {
@@ -109,7 +127,11 @@ fn value_domain(detail: &SeriesDetail) -> (f64, f64) {
     }
     let pad = (range.1 - range.0) * 0.06;
     // Quantities that cannot be negative should not seem so.
-    let floor = if range.0 >= 0.0 { (range.0 - pad).max(0.0) } else { range.0 - pad };
+    let floor = if range.0 >= 0.0 {
+        (range.0 - pad).max(0.0)
+    } else {
+        range.0 - pad
+    };
     (floor, range.1 + pad)
 }
 
@@ -144,11 +166,21 @@ fn grid<DB: DrawingBackend>(
     let palette = scene.palette;
     let (left, top, right, bottom) = frame.plot;
     let (low, high) = frame.y.domain();
-    let count = if scene.compact { 2 } else { (((bottom - top) / 56.0) as usize).max(2) };
+    let count = if scene.compact {
+        2
+    } else {
+        (((bottom - top) / 56.0) as usize).max(2)
+    };
     for value in ticks(low, high, count) {
         let y = frame.y.pixel(value);
         canvas.line((left, y), (right, y), palette.grid, 1.0)?;
-        canvas.text(&(scene.format)(value), (left - 8.0, y), Align::Right, FONT, palette.axis)?;
+        canvas.text(
+            &(scene.format)(value),
+            (left - 8.0, y),
+            Align::Right,
+            FONT,
+            palette.axis,
+        )?;
     }
     let (_, height) = canvas.size();
     let (from, to) = frame.x.domain();
@@ -174,7 +206,11 @@ fn anomaly_ground<DB: DrawingBackend>(
     for run in runs(points, |p| p.anomaly) {
         let from = (frame.at(points[run.start].at) - REACH).max(left);
         let to = (frame.at(points[run.end - 1].at) + REACH).min(right);
-        canvas.rect((from, top), ((to - from).max(2.0), bottom - top), scene.palette.anomaly_ground)?;
+        canvas.rect(
+            (from, top),
+            ((to - from).max(2.0), bottom - top),
+            scene.palette.anomaly_ground,
+        )?;
     }
     Ok(())
 }
@@ -187,15 +223,22 @@ fn band<DB: DrawingBackend>(
     let points = &scene.detail.points;
     for run in runs(points, |p| p.lower.is_some() && p.upper.is_some()) {
         let run = &points[run];
-        let upper = run.iter().filter_map(|p| p.upper.map(|v| clip(frame, frame.at(p.at), v)));
-        let lower = run.iter().rev().filter_map(|p| p.lower.map(|v| clip(frame, frame.at(p.at), v)));
+        let upper = run
+            .iter()
+            .filter_map(|p| p.upper.map(|v| clip(frame, frame.at(p.at), v)));
+        let lower = run
+            .iter()
+            .rev()
+            .filter_map(|p| p.lower.map(|v| clip(frame, frame.at(p.at), v)));
         let outline: Vec<(f64, f64)> = upper.chain(lower).collect();
         canvas.fill(&outline, scene.palette.band)?;
     }
     if !scene.compact {
         for run in runs(points, |p| p.expected.is_some()) {
-            let path: Vec<(f64, f64)> =
-                points[run].iter().filter_map(|p| p.expected.map(|v| clip(frame, frame.at(p.at), v))).collect();
+            let path: Vec<(f64, f64)> = points[run]
+                .iter()
+                .filter_map(|p| p.expected.map(|v| clip(frame, frame.at(p.at), v)))
+                .collect();
             canvas.dashes(&path, (2.0, 4.0), scene.palette.expected, 1.0)?;
         }
     }
@@ -228,7 +271,9 @@ fn limit<DB: DrawingBackend>(
     frame: &MetricFrame,
 ) -> Result<(), Failure<DB>> {
     let (low, high) = frame.y.domain();
-    let Some(limit) = scene.detail.limit.filter(|l| (low..=high).contains(l)) else { return Ok(()) };
+    let Some(limit) = scene.detail.limit.filter(|l| (low..=high).contains(l)) else {
+        return Ok(());
+    };
     let (left, _, right, _) = frame.plot;
     let y = frame.y.pixel(limit);
     canvas.dashes(&[(left, y), (right, y)], (7.0, 4.0), scene.palette.limit, 1.5)?;
@@ -255,8 +300,10 @@ fn values<DB: DrawingBackend>(
                 canvas.line(clip(frame, x, min), clip(frame, x, max), ground, 1.0)?;
             }
         }
-        let path: Vec<(f64, f64)> =
-            run.iter().filter_map(|p| p.value.map(|v| clip(frame, frame.at(p.at), v))).collect();
+        let path: Vec<(f64, f64)> = run
+            .iter()
+            .filter_map(|p| p.value.map(|v| clip(frame, frame.at(p.at), v)))
+            .collect();
         if let [only] = path[..] {
             canvas.disc(only, 1.5, palette.line)?;
         }
@@ -264,8 +311,10 @@ fn values<DB: DrawingBackend>(
     }
     for run in runs(points, |p| p.anomaly && p.value.is_some()) {
         let run = &points[run];
-        let path: Vec<(f64, f64)> =
-            run.iter().filter_map(|p| p.value.map(|v| clip(frame, frame.at(p.at), v))).collect();
+        let path: Vec<(f64, f64)> = run
+            .iter()
+            .filter_map(|p| p.value.map(|v| clip(frame, frame.at(p.at), v)))
+            .collect();
         canvas.path(&path, palette.anomaly, 2.0)?;
         let every = (path.len() / 40).max(1);
         for point in path.iter().step_by(every) {
@@ -294,7 +343,11 @@ fn markers<DB: DrawingBackend>(
         canvas.fill(&[(x - 4.5, top - 6.0), (x + 4.5, top - 6.0), (x, top + 1.0)], color)?;
         if !scene.compact {
             // The text turns to the side that has room.
-            let (at, align) = if x > right - 140.0 { (x - 8.0, Align::Right) } else { (x + 8.0, Align::Left) };
+            let (at, align) = if x > right - 140.0 {
+                (x - 8.0, Align::Right)
+            } else {
+                (x + 8.0, Align::Left)
+            };
             canvas.text(&marker.text, (at, top - 8.0), align, FONT, color)?;
         }
     }
@@ -329,7 +382,13 @@ fn votes<DB: DrawingBackend>(
     ];
     for (row, (name, color)) in rows.into_iter().enumerate() {
         let top = lane_top + row as f64 * (LANE + LANE_GAP);
-        canvas.text(name, (left - 8.0, top + LANE / 2.0), Align::Right, FONT - 1.0, palette.axis)?;
+        canvas.text(
+            name,
+            (left - 8.0, top + LANE / 2.0),
+            Align::Right,
+            FONT - 1.0,
+            palette.axis,
+        )?;
         canvas.rect((left, top), (end - left, LANE), palette.grid)?;
         for point in points {
             let vote = match row {
@@ -343,7 +402,11 @@ fn votes<DB: DrawingBackend>(
                 canvas.rect((x, top), (width, LANE), color)?;
             } else if vote.score > 0.5 {
                 let share = f64::from(vote.score - 0.5);
-                canvas.rect((x, top + LANE / 2.0), (width, LANE / 2.0), color.over(palette.grid, share))?;
+                canvas.rect(
+                    (x, top + LANE / 2.0),
+                    (width, LANE / 2.0),
+                    color.over(palette.grid, share),
+                )?;
             }
         }
     }
@@ -356,7 +419,9 @@ fn crosshair<DB: DrawingBackend>(
     frame: &MetricFrame,
     hover: usize,
 ) -> Result<(), Failure<DB>> {
-    let Some(point) = scene.detail.points.get(hover) else { return Ok(()) };
+    let Some(point) = scene.detail.points.get(hover) else {
+        return Ok(());
+    };
     let (_, top, _, bottom) = frame.plot;
     let x = frame.at(point.at);
     let foot = frame.lane_top.map_or(bottom, |lane| lane + 3.0 * (LANE + LANE_GAP));
@@ -364,7 +429,15 @@ fn crosshair<DB: DrawingBackend>(
     if let Some(value) = point.value {
         let at = clip(frame, x, value);
         canvas.disc(at, 5.0, scene.palette.surface)?;
-        canvas.disc(at, 3.5, if point.anomaly { scene.palette.anomaly } else { scene.palette.line })?;
+        canvas.disc(
+            at,
+            3.5,
+            if point.anomaly {
+                scene.palette.anomaly
+            } else {
+                scene.palette.line
+            },
+        )?;
     }
     Ok(())
 }

@@ -18,18 +18,41 @@ impl Color {
         if let Some(hex) = text.strip_prefix('#') {
             return Self::parse_hex(hex);
         }
-        let inner = text.strip_prefix("rgba").or(text.strip_prefix("rgb"))?.trim().strip_prefix('(')?.strip_suffix(')')?;
+        let inner = text
+            .strip_prefix("rgba")
+            .or(text.strip_prefix("rgb"))?
+            .trim()
+            .strip_prefix('(')?
+            .strip_suffix(')')?;
         let mut parts = inner.split([',', ' ', '/']).filter(|p| !p.is_empty());
-        let mut next = || parts.next()?.parse::<f64>().ok().map(|v| v.clamp(0.0, 255.0).round() as u8);
-        Some(Self { red: next()?, green: next()?, blue: next()? })
+        let mut next = || {
+            parts
+                .next()?
+                .parse::<f64>()
+                .ok()
+                .map(|v| v.clamp(0.0, 255.0).round() as u8)
+        };
+        Some(Self {
+            red: next()?,
+            green: next()?,
+            blue: next()?,
+        })
     }
 
     fn parse_hex(hex: &str) -> Option<Self> {
         let digit = |at: usize| hex.get(at..=at).and_then(|d| u8::from_str_radix(d, 16).ok());
         let pair = |at: usize| hex.get(at..at + 2).and_then(|d| u8::from_str_radix(d, 16).ok());
         match hex.len() {
-            3 => Some(Self { red: digit(0)? * 17, green: digit(1)? * 17, blue: digit(2)? * 17 }),
-            6 | 8 => Some(Self { red: pair(0)?, green: pair(2)?, blue: pair(4)? }),
+            3 => Some(Self {
+                red: digit(0)? * 17,
+                green: digit(1)? * 17,
+                blue: digit(2)? * 17,
+            }),
+            6 | 8 => Some(Self {
+                red: pair(0)?,
+                green: pair(2)?,
+                blue: pair(4)?,
+            }),
             _ => None,
         }
     }
@@ -131,11 +154,28 @@ mod tests {
 
     #[test]
     fn colours_are_read_as_browsers_write_them() {
-        let expected = Some(Color { red: 44, green: 98, blue: 224 });
-        for text in ["#2c62e0", " rgb(44, 98, 224)", "rgb(44 98 224)", "rgba(44, 98, 224, 0.5)", "rgb(44 98 224 / 1)"] {
+        let expected = Some(Color {
+            red: 44,
+            green: 98,
+            blue: 224,
+        });
+        for text in [
+            "#2c62e0",
+            " rgb(44, 98, 224)",
+            "rgb(44 98 224)",
+            "rgba(44, 98, 224, 0.5)",
+            "rgb(44 98 224 / 1)",
+        ] {
             assert_eq!(Color::parse(text), expected, "{text}");
         }
-        assert_eq!(Color::parse("#fff"), Some(Color { red: 255, green: 255, blue: 255 }));
+        assert_eq!(
+            Color::parse("#fff"),
+            Some(Color {
+                red: 255,
+                green: 255,
+                blue: 255
+            })
+        );
         for text in ["", "blue", "#12", "rgb(1,2)", "light-dark(#fff, #000)"] {
             assert_eq!(Color::parse(text), None, "{text}");
         }
@@ -143,7 +183,14 @@ mod tests {
 
     #[test]
     fn mixing_ends_at_its_parts() {
-        let (white, black) = (Color { red: 255, green: 255, blue: 255 }, Color::default());
+        let (white, black) = (
+            Color {
+                red: 255,
+                green: 255,
+                blue: 255,
+            },
+            Color::default(),
+        );
         assert_eq!(white.over(black, 1.0), white);
         assert_eq!(white.over(black, 0.0), black);
         assert_eq!(white.over(black, 0.5).red, 128);
@@ -152,7 +199,14 @@ mod tests {
     #[test]
     fn a_palette_asks_for_each_token_once() {
         let palette = Palette::from_tokens(|name| Palette::TOKENS.contains(&name).then(|| "#010203".to_owned()));
-        assert_eq!(palette.silent_ground, Color { red: 1, green: 2, blue: 3 });
+        assert_eq!(
+            palette.silent_ground,
+            Color {
+                red: 1,
+                green: 2,
+                blue: 3
+            }
+        );
         assert_eq!(palette.health(Health::Silent), palette.silent);
     }
 }

@@ -42,7 +42,11 @@ pub fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     }
     let rough = span / count as f64;
     let magnitude = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * magnitude).find(|s| *s >= rough * 0.999).unwrap_or(rough);
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|m| m * magnitude)
+        .find(|s| *s >= rough * 0.999)
+        .unwrap_or(rough);
     let first = (low / step).ceil() as i64;
     let last = (high / step).floor() as i64;
     (first..=last).take(100).map(|n| n as f64 * step).collect()
@@ -88,15 +92,21 @@ pub fn time_ticks(from: i64, to: i64, count: usize, offset_minutes: i32) -> Vec<
         return Vec::new();
     }
     let offset = i64::from(offset_minutes) * MINUTE;
-    let step = STEPS.into_iter().find(|s| (to - from) / s < count as i64).unwrap_or_else(|| {
-        let days = (to - from) / DAY / count as i64 + 1;
-        days * DAY
-    });
+    let step = STEPS
+        .into_iter()
+        .find(|s| (to - from) / s < count as i64)
+        .unwrap_or_else(|| {
+            let days = (to - from) / DAY / count as i64 + 1;
+            days * DAY
+        });
     let first = (from + offset).div_euclid(step) * step + step * i64::from((from + offset).rem_euclid(step) != 0);
     (0..)
         .map(|n| first + n * step)
         .take_while(|local| *local <= to + offset)
-        .map(|local| TimeTick { at: local - offset, label: time_label(local, step) })
+        .map(|local| TimeTick {
+            at: local - offset,
+            label: time_label(local, step),
+        })
         .collect()
 }
 
@@ -104,11 +114,17 @@ fn time_label(local: i64, step: i64) -> String {
     let of_day = local.rem_euclid(DAY);
     if of_day == 0 {
         let (month, day) = month_and_day(local.div_euclid(DAY));
-        let name = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][month - 1];
+        let name = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ][month - 1];
         return format!("{day} {name}");
     }
     let (hour, minute, second) = (of_day / HOUR, of_day / MINUTE % 60, of_day / SECOND % 60);
-    if step < MINUTE { format!("{hour:02}:{minute:02}:{second:02}") } else { format!("{hour:02}:{minute:02}") }
+    if step < MINUTE {
+        format!("{hour:02}:{minute:02}:{second:02}")
+    } else {
+        format!("{hour:02}:{minute:02}")
+    }
 }
 
 /// Month 1..=12 and day 1..=31 of a day since the epoch, after Howard Hinnant's `civil_from_days`.
@@ -118,7 +134,11 @@ fn month_and_day(days: i64) -> (usize, i64) {
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     (month as usize, day_of_year - (153 * shifted_month + 2) / 5 + 1)
 }
 
@@ -156,9 +176,15 @@ mod tests {
     fn time_ticks_fall_on_local_round_times() {
         let from = 1_678_800_600_000; // 2023-03-14T13:30:00Z
         let labels = |ticks: Vec<TimeTick>| ticks.into_iter().map(|t| t.label).collect::<Vec<_>>();
-        assert_eq!(labels(time_ticks(from, from + 3 * HOUR, 4, 0)), ["14:00", "15:00", "16:00"]);
+        assert_eq!(
+            labels(time_ticks(from, from + 3 * HOUR, 4, 0)),
+            ["14:00", "15:00", "16:00"]
+        );
         assert_eq!(labels(time_ticks(from, from + 12 * HOUR, 3, 0)), ["18:00", "15 Mar"]);
-        assert_eq!(labels(time_ticks(from, from + 2 * MINUTE, 5, 330)), ["19:00:00", "19:00:30", "19:01:00", "19:01:30", "19:02:00"]);
+        assert_eq!(
+            labels(time_ticks(from, from + 2 * MINUTE, 5, 330)),
+            ["19:00:00", "19:00:30", "19:01:00", "19:01:30", "19:02:00"]
+        );
         assert!(time_ticks(from, from, 4, 0).is_empty());
     }
 

@@ -3,7 +3,7 @@
 use crate::format;
 use leptos::prelude::*;
 use wire::incident::{IncidentState, Severity};
-use wire::proposal::Risk;
+use wire::proposal::{ProposalState, Risk};
 use wire::series::Health;
 use wire::status::SourceState;
 
@@ -176,4 +176,25 @@ pub(crate) fn source_state(state: SourceState) -> (&'static str, &'static str) {
         SourceState::Stale => ("stale", "Stale"),
         SourceState::Finished => ("finished", "Finished"),
     }
+}
+
+/// Class and word for the state of a proposal.
+fn proposal_state(state: &ProposalState) -> (&'static str, &'static str) {
+    match state {
+        ProposalState::Pending => ("pending", "Waiting for you"),
+        ProposalState::Denied => ("denied", "Denied by policy"),
+        ProposalState::Approved { .. } => ("approved", "Approved"),
+        ProposalState::Rejected { .. } => ("rejected", "Rejected"),
+        ProposalState::Running { .. } => ("running", "Running"),
+        ProposalState::Succeeded { .. } => ("succeeded", "Succeeded"),
+        ProposalState::Failed { .. } => ("failed", "Failed"),
+        ProposalState::Expired { .. } => ("expired", "Expired"),
+    }
+}
+
+/// Where a proposal stands.
+#[component]
+pub(crate) fn ProposalStateBadge(state: ProposalState) -> impl IntoView {
+    let (class, word) = proposal_state(&state);
+    view! { <span class=format!("tag tag--{class}") data-testid="proposal-state" data-state=class>{word}</span> }
 }

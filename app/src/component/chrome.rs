@@ -3,11 +3,11 @@
 use super::kill_switch::KillSwitchDialog;
 use super::palette::{Help, Palette};
 use super::{Icon, KillSwitchState, Logo, Symbol};
+use crate::clock;
 use crate::command::{Command, commander};
 use crate::format;
 use crate::state::settings::{Theme, settings};
 use crate::state::{Connection, live};
-use crate::clock;
 use leptos::prelude::*;
 use leptos_router::components::A;
 
@@ -135,7 +135,8 @@ fn ReplayClock() -> impl IntoView {
     let live = live();
     let present = Memo::new(move |_| live.status.with(|s| s.replay.is_some()));
     let text = move || {
-        live.replay_clock().map(|at| format::date_clock(at, clock::zone_offset_minutes(at.as_millis())))
+        live.replay_clock()
+            .map(|at| format::date_clock(at, clock::zone_offset_minutes(at.as_millis())))
     };
     view! {
         <Show when=move || present.get()>
@@ -172,7 +173,11 @@ fn ConnectionState() -> impl IntoView {
     let title = move || {
         let rate = format::si(live.status.with(|s| s.samples_per_sec));
         let lost = live.dropped.get();
-        let loss = if lost > 0 { format!(", {lost} updates lost and replaced") } else { String::new() };
+        let loss = if lost > 0 {
+            format!(", {lost} updates lost and replaced")
+        } else {
+            String::new()
+        };
         format!("{rate} samples/s{loss}. Pause with Space")
     };
     view! {
@@ -193,7 +198,13 @@ fn ConnectionState() -> impl IntoView {
 #[component]
 fn ThemeButton() -> impl IntoView {
     let settings = settings();
-    let label = move || format!("{}; press for {}", settings.theme.get().label(), settings.theme.get().next().label());
+    let label = move || {
+        format!(
+            "{}; press for {}",
+            settings.theme.get().label(),
+            settings.theme.get().next().label()
+        )
+    };
     view! {
         <button
             class="icon-button"
@@ -217,9 +228,9 @@ fn ThemeButton() -> impl IntoView {
 fn ConnectionBanner() -> impl IntoView {
     let live = live();
     let text = move || match live.connection.get() {
-        Connection::Lost { attempt, reason } if attempt > 1 => {
-            Some(format!("Not connected: {reason}. What you see may be old; trying again."))
-        }
+        Connection::Lost { attempt, reason } if attempt > 1 => Some(format!(
+            "Not connected: {reason}. What you see may be old; trying again."
+        )),
         Connection::Incompatible { engine } => Some(format!(
             "This console speaks protocol {} and the engine speaks {engine}. Reload the page.",
             wire::VERSION

@@ -39,7 +39,9 @@ pub(crate) fn KillSwitchDialog() -> impl IntoView {
     let on = move || live.status.with(|s| s.kill_switch);
     let open = Signal::derive(move || commander.overlay.get() == Some(Overlay::KillSwitch));
     let turn = move |_| {
-        live.order(Command::SetKillSwitch { on: !live.status.with_untracked(|s| s.kill_switch) });
+        live.order(Command::SetKillSwitch {
+            on: !live.status.with_untracked(|s| s.kill_switch),
+        });
         close();
     };
     view! {

@@ -13,7 +13,11 @@ use wire::query::{Query, Reply};
 #[derive(Clone, Debug, PartialEq)]
 enum Item {
     Run(Command),
-    Open { kind: &'static str, label: String, path: String },
+    Open {
+        kind: &'static str,
+        label: String,
+        path: String,
+    },
 }
 
 impl Item {
@@ -152,7 +156,11 @@ fn palette_items(text: RwSignal<String>) -> Memo<Vec<Item>> {
     let series = remote(
         move || {
             let search = text.get();
-            (search.trim().len() >= 2).then_some(Query::SeriesList { search, entity: None, limit: Some(6) })
+            (search.trim().len() >= 2).then_some(Query::SeriesList {
+                search,
+                entity: None,
+                limit: Some(6),
+            })
         },
         || 0,
         |reply| match reply {
@@ -173,7 +181,11 @@ fn palette_items(text: RwSignal<String>) -> Memo<Vec<Item>> {
                 for incident in all {
                     let label = format!("{} {}", incident.id, incident.title);
                     if matches(&label, &search) {
-                        items.push(Item::Open { kind: "Incident", label, path: format!("/incidents/{}", incident.id) });
+                        items.push(Item::Open {
+                            kind: "Incident",
+                            label,
+                            path: format!("/incidents/{}", incident.id),
+                        });
                     }
                 }
             });
@@ -274,7 +286,10 @@ mod tests {
 
     #[test]
     fn every_word_must_occur() {
-        assert!(matches("INC-000001 petsearch latency", "LAT petsearch".to_lowercase().as_str()));
+        assert!(matches(
+            "INC-000001 petsearch latency",
+            "LAT petsearch".to_lowercase().as_str()
+        ));
         assert!(!matches("petsearch latency", "petsearch disk"));
         assert!(matches("anything", ""));
     }

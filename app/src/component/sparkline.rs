@@ -74,7 +74,9 @@ fn bounds(values: &[Option<f32>]) -> (f32, f32) {
         .iter()
         .flatten()
         .filter(|v| v.is_finite())
-        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(*v), high.max(*v)))
+        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| {
+            (low.min(*v), high.max(*v))
+        })
 }
 
 #[cfg(test)]
@@ -83,7 +85,10 @@ mod tests {
 
     #[test]
     fn extremes_touch_the_edges() {
-        assert_eq!(path(&[Some(0.0), Some(10.0), Some(5.0)]), "M2.5 25.5L60.0 2.5L117.5 14.0");
+        assert_eq!(
+            path(&[Some(0.0), Some(10.0), Some(5.0)]),
+            "M2.5 25.5L60.0 2.5L117.5 14.0"
+        );
     }
 
     #[test]

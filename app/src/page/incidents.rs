@@ -18,12 +18,19 @@ pub(crate) fn Incidents() -> impl IntoView {
     let found = Memo::new(move |_| {
         let words = search.get().to_lowercase();
         let mut list: Vec<IncidentSummary> = live.incidents.with(|all| {
-            all.iter().filter(|i| in_state(i, &state.get()) && mentions(i, &words)).cloned().collect()
+            all.iter()
+                .filter(|i| in_state(i, &state.get()) && mentions(i, &words))
+                .cloned()
+                .collect()
         });
         list.sort_by(|a, b| {
             let resolved = |i: &IncidentSummary| i.state == IncidentState::Resolved;
             resolved(a).cmp(&resolved(b)).then_with(|| {
-                if resolved(a) { b.started.cmp(&a.started) } else { a.severity.cmp(&b.severity).then(b.started.cmp(&a.started)) }
+                if resolved(a) {
+                    b.started.cmp(&a.started)
+                } else {
+                    a.severity.cmp(&b.severity).then(b.started.cmp(&a.started))
+                }
             })
         });
         list
@@ -31,7 +38,14 @@ pub(crate) fn Incidents() -> impl IntoView {
     let set = move |key: &str, value: &str| {
         let value = (!value.is_empty()).then_some(value);
         let path = query.with_untracked(|q| super::with_query("/incidents", q, key, value));
-        navigate(&path, leptos_router::NavigateOptions { replace: true, scroll: false, ..Default::default() });
+        navigate(
+            &path,
+            leptos_router::NavigateOptions {
+                replace: true,
+                scroll: false,
+                ..Default::default()
+            },
+        );
     };
     let set_state = set.clone();
     view! {

@@ -1,3 +1,135 @@
+//! Every series: searched, most anomalous first.
+
+use crate::component::{Empty, Failed, HealthBadge, Skeleton, Sparkline, Symbol};
+use crate::format;
+use crate::state::live;
+use crate::state::remote::remote;
 use leptos::prelude::*;
+use leptos_router::components::A;
+use leptos_router::hooks::{use_navigate, use_query_map};
+use wire::query::{Query, Reply};
+use wire::series::{Health, SeriesSummary};
+
+const LIMIT: u32 = 120;
+
 #[component]
-pub(crate) fn Metrics() -> impl IntoView { view! { <div class="page"><h1>"Metrics"</h1></div> } }
+pub(crate) fn Metrics() -> impl IntoView {
+    super::set_title(|| "Metrics".to_owned());
+    let live = live();
+    let query = use_query_map();
+    let navigate = use_navigate();
+    let search = Memo::new(move |_| query.with(|q| q.get("q").unwrap_or_default()));
+    let found = remote(
+        move || {
+            Some(Query::SeriesList {
+                search: search.get(),
+                entity: None,
+                limit: Some(LIMIT),
+            })
+        },
+        move || live.pulse.get(),
+        |reply| match reply {
+            Reply::SeriesList(list) => Some(list),
+            _ => None,
+        },
+    );
+    // While the first answer to a new search is on its way, the old list stays: typing must not flicker.
+    let shown = RwSignal::new(None::<Vec<SeriesSummary>>);
+    Effect::new(move |_| {
+        if let Some(list) = found.data.get() {
+            shown.set(Some(list));
+        }
+    });
+    let note = move || {
+        let total = live.status.with(|s| s.series);
+        shown.with(|s| {
+            s.as_ref().map(|list| match list.len() as u64 {
+                n if n >= u64::from(LIMIT) && total > n => {
+                    format!(
+                        "the {n} most anomalous of {}",
+                        format::plural(total, "series", "series")
+                    )
+                }
+                n => format!("{} of {}", format::count(n), format::plural(total, "series", "series")),
+            })
+        })
+    };
+    view! {
+        <div class="page">
+            <header class="page__head">
+                <h1>"Metrics"</h1>
+                <p class="page__note num" data-testid="metric-count">{note}</p>
+                <div class="page__tools">
+                    <input
+                        type="search"
+                        class="field"
+                        placeholder="Search entity, metric, label"
+                        aria-label="Search metrics"
+                        data-testid="metric-search"
+                        prop:value=move || search.get()
+                        on:input=move |event| {
+                            let value = event_target_value(&event);
+                            let value = (!value.is_empty()).then_some(value.as_str());
+                            let path = query.with_untracked(|q| super::with_query("/metrics", q, "q", value));
+                            navigate(
+                                &path,
+                                leptos_router::NavigateOptions { replace: true, scroll: false, ..Default::default() },
+                            );
+                        }
+                    />
+                </div>
+            </header>
+            <section class="card card--flush" aria-label="Series">
+                {move || match (shown.get(), found.error.get()) {
+                    (_, Some(error)) => view! { <Failed error /> }.into_any(),
+                    (None, None) => view! { <div class="pad"><Skeleton lines=10 /></div> }.into_any(),
+                    (Some(list), None) if list.is_empty() => view! {
+                        <Empty
+                            symbol=Symbol::Metric
+                            title="No series"
+                            text="Nothing matches, or nothing has been received yet: see Sources for how to send data."
+                        />
+                    }
+                    .into_any(),
+                    (Some(list), None) => view! {
+                        <ul class="rows series-list" data-testid="series-list">
+                            {list.into_iter().map(|summary| view! { <SeriesRow summary /> }).collect_view()}
+                        </ul>
+                    }
+                    .into_any(),
+                }}
+            </section>
+        </div>
+    }
+}
+
+#[component]
+fn SeriesRow(summary: SeriesSummary) -> impl IntoView {
+    let live = live();
+    let source = live.source_of(&summary.info.entity);
+    let last_at = summary.last_at;
+    let learning = summary.confidence < 1.0;
+    let (id, name) = (summary.info.id.to_string(), super::metric_name(&summary.info));
+    let (href, entity) = (format!("/metrics/{id}"), summary.info.entity.to_string());
+    view! {
+        <li class="series-row" data-row="" data-testid="series-row" data-id=id>
+            <HealthBadge health=summary.health />
+            <A href attr:class="series-row__name">
+                <b>{entity}</b>
+                <span>{name}</span>
+            </A>
+            <span class="series-row__note num">
+                {if learning && summary.health != Health::Anomalous {
+                    Some(format!("baseline {} learnt", format::percent(f64::from(summary.confidence))))
+                } else {
+                    None
+                }}
+            </span>
+            <Sparkline values=summary.spark.clone() health=summary.health />
+            <span class="series-row__value num">
+                {summary.last_value.map_or_else(|| "–".to_owned(), |v| format::metric_value(&summary.info.metric, v))}
+            </span>
+            <span class="series-row__age num">{move || format::relative(last_at, live.now_of(&source))}</span>
+        </li>
+    }
+}

@@ -47,10 +47,17 @@ fn Headline() -> impl IntoView {
         if !live.loaded.get() {
             return "Connecting…".to_owned();
         }
-        let (open, pending) = (live.open_incidents().len() as u64, live.pending_proposals().len() as u64);
+        let (open, pending) = (
+            live.open_incidents().len() as u64,
+            live.pending_proposals().len() as u64,
+        );
         match (open, pending) {
             (0, 0) => "Nothing needs you".to_owned(),
-            (open, 0) => format!("{} need{} you", format::plural(open, "incident", "incidents"), if open == 1 { "s" } else { "" }),
+            (open, 0) => format!(
+                "{} need{} you",
+                format::plural(open, "incident", "incidents"),
+                if open == 1 { "s" } else { "" }
+            ),
             (0, pending) => format!("{} waiting", format::plural(pending, "approval", "approvals")),
             (open, pending) => format!(
                 "{} and {} need you",
@@ -202,16 +209,27 @@ fn EntityHealth() -> impl IntoView {
         let mut list: Vec<Entity> = live
             .entities
             .with(|all| all.iter().filter(|e| e.kind != EntityKind::Process).cloned().collect());
-        list.sort_by(|a, b| rank(b.health).cmp(&rank(a.health)).then_with(|| b.score.total_cmp(&a.score)).then_with(|| a.id.cmp(&b.id)));
+        list.sort_by(|a, b| {
+            rank(b.health)
+                .cmp(&rank(a.health))
+                .then_with(|| b.score.total_cmp(&a.score))
+                .then_with(|| a.id.cmp(&b.id))
+        });
         list
     });
     let counts = move || {
         entities.with(|all| {
-            [Health::Anomalous, Health::Watch, Health::Silent, Health::Unknown, Health::Ok]
-                .into_iter()
-                .map(|health| (health, all.iter().filter(|e| e.health == health).count()))
-                .filter(|(_, n)| *n > 0)
-                .collect::<Vec<_>>()
+            [
+                Health::Anomalous,
+                Health::Watch,
+                Health::Silent,
+                Health::Unknown,
+                Health::Ok,
+            ]
+            .into_iter()
+            .map(|health| (health, all.iter().filter(|e| e.health == health).count()))
+            .filter(|(_, n)| *n > 0)
+            .collect::<Vec<_>>()
         })
     };
     view! {
@@ -272,7 +290,7 @@ fn EntityTile(entity: Entity) -> impl IntoView {
 }
 
 /// Worst first in lists.
-fn rank(health: Health) -> u8 {
+pub(super) fn rank(health: Health) -> u8 {
     match health {
         Health::Anomalous => 4,
         Health::Silent => 3,
@@ -311,10 +329,18 @@ fn ReplayCard() -> impl IntoView {
     let present = Memo::new(move |_| live.status.with(|s| s.replay.is_some()));
     let replay = move || live.status.with(|s| s.replay.clone());
     let note = Memo::new(move |_| {
-        live.status.with(|s| s.sources.iter().find(|s| s.name == "replay").map(|s| s.note.clone()).unwrap_or_default())
+        live.status.with(|s| {
+            s.sources
+                .iter()
+                .find(|s| s.name == "replay")
+                .map(|s| s.note.clone())
+                .unwrap_or_default()
+        })
     });
     let share = move || {
-        let (Some(replay), Some(clock)) = (replay(), live.replay_clock()) else { return 0.0 };
+        let (Some(replay), Some(clock)) = (replay(), live.replay_clock()) else {
+            return 0.0;
+        };
         let span = replay.ends.millis_since(replay.starts).max(1) as f64;
         (clock.millis_since(replay.starts) as f64 / span * 100.0).clamp(0.0, 100.0)
     };
@@ -351,11 +377,19 @@ fn HostVitals() -> impl IntoView {
     let live = live();
     let host = Memo::new(move |_| {
         live.entities.with(|all| {
-            all.iter().find(|e| e.kind == EntityKind::Host && e.source == "host").map(|e| e.id.clone())
+            all.iter()
+                .find(|e| e.kind == EntityKind::Host && e.source == "host")
+                .map(|e| e.id.clone())
         })
     });
     let series = remote(
-        move || host.get().map(|entity| Query::SeriesList { search: String::new(), entity: Some(entity), limit: Some(64) }),
+        move || {
+            host.get().map(|entity| Query::SeriesList {
+                search: String::new(),
+                entity: Some(entity),
+                limit: Some(64),
+            })
+        },
         move || live.pulse.get(),
         |reply| match reply {
             Reply::SeriesList(list) => Some(vitals(list)),
@@ -382,7 +416,10 @@ fn HostVitals() -> impl IntoView {
 
 #[component]
 fn Vital(summary: SeriesSummary) -> impl IntoView {
-    let value = summary.last_value.map(|v| format::metric_value(&summary.info.metric, v)).unwrap_or_else(|| "–".to_owned());
+    let value = summary
+        .last_value
+        .map(|v| format::metric_value(&summary.info.metric, v))
+        .unwrap_or_else(|| "–".to_owned());
     view! {
         <li>
             <A href=format!("/metrics/{}", summary.info.id) attr:class="vital">

@@ -1,3 +1,411 @@
+//! Who calls whom, coloured by state; the blast radius of an incident; one entity in detail.
+
+use crate::canvas::{GraphFocus, TopologyGraph};
+use crate::component::{
+    Empty, Failed, HealthBadge, HealthMark, Icon, Skeleton, Sparkline, Symbol, Waiting, health_class,
+};
+use crate::format;
+use crate::state::live;
+use crate::state::remote::remote;
+use chart::View;
 use leptos::prelude::*;
+use leptos_router::NavigateOptions;
+use leptos_router::components::A;
+use leptos_router::hooks::{use_navigate, use_query_map};
+use std::collections::BTreeSet;
+use wire::incident::IncidentDetail;
+use wire::query::{Query, Reply};
+use wire::topology::{Entity, EntityKind, Topology as Graph};
+use wire::{EntityId, IncidentId};
+
+const START: View = View {
+    zoom: 1.0,
+    offset: (0.0, 0.0),
+};
+
 #[component]
-pub(crate) fn Topology() -> impl IntoView { view! { <div class="page"><h1>"Topology"</h1></div> } }
+pub(crate) fn Topology() -> impl IntoView {
+    super::set_title(|| "Topology".to_owned());
+    let live = live();
+    let query = use_query_map();
+    let selected = Memo::new(move |_| query.with(|q| q.get("entity").map(EntityId)));
+    let incident = Memo::new(move |_| query.with(|q| q.get("incident").map(IncidentId)));
+    let search = RwSignal::new(String::new());
+    let processes = Memo::new(move |_| query.with(|q| q.get("processes").is_some()));
+    let topology = Memo::new(move |_| Graph {
+        entities: live.entities.with(|all| {
+            all.iter()
+                .filter(|e| processes.get() || e.kind != EntityKind::Process)
+                .cloned()
+                .collect()
+        }),
+        edges: live.edges.get(),
+    });
+    let focus = incident_focus(incident);
+    let navigate = use_navigate();
+    let go = Callback::new(move |(key, value): (&'static str, Option<String>)| {
+        let path = query.with_untracked(|q| super::with_query("/topology", q, key, value.as_deref()));
+        navigate(
+            &path,
+            NavigateOptions {
+                scroll: false,
+                ..Default::default()
+            },
+        );
+    });
+    let select = Callback::new(move |entity: Option<EntityId>| go.run(("entity", entity.map(|e| e.0))));
+    let view = RwSignal::new(START);
+    let fit = RwSignal::new(0_u64);
+    let zoom = move |factor: f64| view.update(|v| *v = v.zoomed(factor, (400.0, 300.0)));
+    let label = Signal::derive(move || {
+        topology.with(|t| {
+            let bad = t
+                .entities
+                .iter()
+                .filter(|e| e.health == wire::series::Health::Anomalous)
+                .count();
+            format!(
+                "Topology of {} entities, {bad} anomalous; the list beside it holds the same",
+                t.entities.len()
+            )
+        })
+    });
+    view! {
+        <div class="page page--topology">
+            <header class="page__head">
+                <h1>"Topology"</h1>
+                <IncidentPicker incident go />
+                <div class="page__tools">
+                    <input
+                        type="search"
+                        class="field"
+                        placeholder="Search entities"
+                        aria-label="Search entities"
+                        data-testid="entity-search"
+                        prop:value=move || search.get()
+                        on:input=move |event| search.set(event_target_value(&event))
+                    />
+                    <button
+                        class="button button--quiet"
+                        aria-pressed=move || processes.get().to_string()
+                        data-testid="show-processes"
+                        on:click=move |_| go.run(("processes", (!processes.get_untracked()).then(|| "1".to_owned())))
+                    >
+                        "Processes"
+                    </button>
+                </div>
+            </header>
+            <Waiting>
+                <div class="topology">
+                    <EntityList topology search selected />
+                    <section class="card card--flush topology__graph" aria-label="Graph">
+                        <Show
+                            when=move || !topology.with(|t| t.entities.is_empty())
+                            fallback=|| view! {
+                                <Empty symbol=Symbol::Topology title="No entities yet" text="Services and hosts appear with their first samples, edges when they are declared or discovered." />
+                            }
+                        >
+                            <TopologyGraph topology selected focus on_select=select label view fit />
+                            <div class="topology__zoom" role="group" aria-label="Zoom">
+                                <button class="icon-button" aria-label="Zoom in" data-testid="zoom-in" on:click=move |_| zoom(1.25)><Icon symbol=Symbol::Plus /></button>
+                                <button class="icon-button" aria-label="Zoom out" data-testid="zoom-out" on:click=move |_| zoom(0.8)><Icon symbol=Symbol::Minus /></button>
+                                <button class="icon-button" aria-label="Fit" data-testid="zoom-fit" on:click=move |_| fit.update(|f| *f += 1)><Icon symbol=Symbol::Fit /></button>
+                            </div>
+                        </Show>
+                    </section>
+                    {move || selected.get().map(|entity| view! { <EntityPanel entity select /> })}
+                </div>
+            </Waiting>
+        </div>
+    }
+}
+
+/// Cause and blast radius of the incident in the address.
+fn incident_focus(incident: Memo<Option<IncidentId>>) -> Memo<Option<GraphFocus>> {
+    let live = live();
+    let detail = remote(
+        move || incident.get().map(|id| Query::Incident { id }),
+        move || {
+            live.incidents.with(|all| {
+                all.iter()
+                    .find(|i| Some(&i.id) == incident.get().as_ref())
+                    .map_or(0, |i| i.revision)
+            })
+        },
+        |reply| match reply {
+            Reply::Incident(detail) => Some(detail),
+            _ => None,
+        },
+    );
+    Memo::new(move |_| detail.data.with(|d| d.as_ref().map(focus_of)))
+}
+
+/// Cause, members and everything that depends on the cause.
+fn focus_of(detail: &IncidentDetail) -> GraphFocus {
+    let mut entities: BTreeSet<EntityId> = detail.blast_radius.iter().cloned().collect();
+    entities.extend(detail.members.iter().map(|m| m.entity.clone()));
+    entities.extend(detail.summary.cause.clone());
+    GraphFocus {
+        cause: detail.summary.cause.clone(),
+        entities,
+    }
+}
+
+#[component]
+fn IncidentPicker(incident: Memo<Option<IncidentId>>, go: Callback<(&'static str, Option<String>)>) -> impl IntoView {
+    let live = live();
+    let open = Memo::new(move |_| live.open_incidents());
+    view! {
+        <Show when=move || !open.with(Vec::is_empty) || incident.get().is_some()>
+            <div class="segments" role="group" aria-label="Blast radius of">
+                <button
+                    aria-pressed=move || incident.get().is_none().to_string()
+                    on:click=move |_| go.run(("incident", None))
+                >
+                    "Everything"
+                </button>
+                {move || {
+                    let shown = incident.get();
+                    let mut ids: Vec<IncidentId> = open.with(|o| o.iter().map(|i| i.id.clone()).take(4).collect());
+                    if let Some(id) = &shown && !ids.contains(id) {
+                        ids.push(id.clone());
+                    }
+                    ids.into_iter()
+                        .map(|id| {
+                            let pressed = shown.as_ref() == Some(&id);
+                            let target = id.to_string();
+                            view! {
+                                <button
+                                    aria-pressed=pressed.to_string()
+                                    data-testid="blast-radius"
+                                    data-id=id.to_string()
+                                    on:click=move |_| go.run(("incident", Some(target.clone())))
+                                >
+                                    {id.to_string()}
+                                </button>
+                            }
+                        })
+                        .collect_view()
+                }}
+            </div>
+        </Show>
+    }
+}
+
+/// The graph as a list: for the keyboard, for screen readers, for searching.
+#[component]
+fn EntityList(topology: Memo<Graph>, search: RwSignal<String>, selected: Memo<Option<EntityId>>) -> impl IntoView {
+    let query = use_query_map();
+    let found = Memo::new(move |_| {
+        let words = search.get().to_lowercase();
+        let mut list: Vec<Entity> = topology.with(|t| {
+            t.entities
+                .iter()
+                .filter(|e| e.id.as_str().to_lowercase().contains(words.trim()))
+                .cloned()
+                .collect()
+        });
+        list.sort_by(|a, b| {
+            super::now::rank(b.health)
+                .cmp(&super::now::rank(a.health))
+                .then_with(|| a.id.cmp(&b.id))
+        });
+        list
+    });
+    view! {
+        <section class="card card--flush topology__list" aria-label="Entities">
+            <ul data-testid="entity-list">
+                {move || {
+                    found
+                        .get()
+                        .into_iter()
+                        .map(|entity| {
+                            let name = entity.id.to_string();
+                            let current = selected.get().as_ref() == Some(&entity.id);
+                            let href = query.with(|q| super::with_query("/topology", q, "entity", Some(&name)));
+                            let counts = match entity.anomalous_series {
+                                0 => entity.series.to_string(),
+                                n => format!("{n}/{}", entity.series),
+                            };
+                            view! {
+                                <li data-row="" aria-current=current.then_some("true")>
+                                    <A href attr:class="entity-link" attr:data-testid="entity-link" attr:data-health=health_class(entity.health)>
+                                        <HealthMark health=entity.health />
+                                        <span>{name}</span>
+                                        <span class="num entity-link__count">{counts}</span>
+                                    </A>
+                                </li>
+                            }
+                        })
+                        .collect_view()
+                }}
+            </ul>
+            <Show when=move || found.with(Vec::is_empty)><p class="card__quiet pad">"No entity matches"</p></Show>
+        </section>
+    }
+}
+
+/// One entity: how it stands, which incident it belongs to, its series, its neighbors.
+#[component]
+fn EntityPanel(entity: EntityId, select: Callback<Option<EntityId>>) -> impl IntoView {
+    let live = live();
+    let id = StoredValue::new(entity.clone());
+    let state = Memo::new(move |_| {
+        live.entities
+            .with(|all| all.iter().find(|e| id.with_value(|id| e.id == *id)).cloned())
+    });
+    let series = remote(
+        move || {
+            Some(Query::SeriesList {
+                search: String::new(),
+                entity: Some(id.get_value()),
+                limit: Some(60),
+            })
+        },
+        move || live.pulse.get(),
+        |reply| match reply {
+            Reply::SeriesList(list) => Some(list),
+            _ => None,
+        },
+    );
+    view! {
+        <aside class="card topology__panel" aria-label="Selected entity" data-testid="entity-panel" data-id=entity.to_string()>
+            <div class="card__head">
+                <h2 class="card__title">{entity.to_string()}</h2>
+                <button class="icon-button" aria-label="Close" data-command="back" data-testid="close-panel" on:click=move |_| select.run(None)>
+                    <Icon symbol=Symbol::Close />
+                </button>
+            </div>
+            {move || state.get().map(|e| {
+                let source = e.source.clone();
+                view! {
+                    <div class="panel__facts">
+                        <HealthBadge health=e.health />
+                        <span class="card__quiet">{format!("{:?} · {}", e.kind, e.source)}</span>
+                        <span class="card__quiet num">
+                            {move || e.last_at.map(|at| format::relative(at, live.now_of(&source)))}
+                        </span>
+                    </div>
+                    {e.incident.map(|incident| view! {
+                        <A href=format!("/incidents/{incident}") attr:class="button panel__incident" attr:data-testid="panel-incident">
+                            <Icon symbol=Symbol::Incident />
+                            {incident.to_string()}
+                            <Icon symbol=Symbol::ArrowRight />
+                        </A>
+                    })}
+                }
+            })}
+            <Neighbors entity=entity.clone() />
+            <h3 class="panel__title">"Series"</h3>
+            {move || match (series.data.get(), series.error.get()) {
+                (Some(list), _) if list.is_empty() => view! { <p class="card__quiet">"Known from an edge only: it reports nothing itself"</p> }.into_any(),
+                (Some(list), _) => view! {
+                    <ul class="panel__series">
+                        {list.into_iter().map(|s| {
+                            let value = s.last_value.map_or_else(|| "–".to_owned(), |v| format::metric_value(&s.info.metric, v));
+                            let name = super::metric_name(&s.info);
+                            view! {
+                                <li data-testid="panel-series">
+                                    <A href=format!("/metrics/{}", s.info.id) attr:class="vital">
+                                        <span class="vital__name"><HealthMark health=s.health /> {name}</span>
+                                        <Sparkline values=s.spark.clone() health=s.health />
+                                        <span class="vital__value num">{value}</span>
+                                    </A>
+                                </li>
+                            }
+                        }).collect_view()}
+                    </ul>
+                }.into_any(),
+                (None, Some(error)) => view! { <Failed error /> }.into_any(),
+                (None, None) => view! { <Skeleton lines=5 /> }.into_any(),
+            }}
+        </aside>
+    }
+}
+
+#[component]
+fn Neighbors(entity: EntityId) -> impl IntoView {
+    let live = live();
+    let id = StoredValue::new(entity);
+    let around = Memo::new(move |_| {
+        live.edges.with(|edges| {
+            id.with_value(|id| {
+                let callers: Vec<EntityId> = edges
+                    .iter()
+                    .filter(|e| e.callee == *id)
+                    .map(|e| e.caller.clone())
+                    .collect();
+                let callees: Vec<EntityId> = edges
+                    .iter()
+                    .filter(|e| e.caller == *id)
+                    .map(|e| e.callee.clone())
+                    .collect();
+                (callers, callees)
+            })
+        })
+    });
+    let links = |title: &'static str, list: Vec<EntityId>| {
+        (!list.is_empty()).then(|| view! {
+            <h3 class="panel__title">{title}</h3>
+            <ul class="panel__neighbors">
+                {list.into_iter().map(|e| view! {
+                    <li><A href=format!("/topology?entity={}", super::encode(e.as_str())) attr:class="path__hop">{e.to_string()}</A></li>
+                }).collect_view()}
+            </ul>
+        })
+    };
+    move || {
+        let (callers, callees) = around.get();
+        view! {
+            {links("Called by", callers)}
+            {links("Depends on", callees)}
+        }
+    }
+}
+
+/// The graph around an incident, for its page.
+#[component]
+pub(crate) fn Around(detail: IncidentDetail) -> impl IntoView {
+    let focus = focus_of(&detail);
+    let shown: BTreeSet<EntityId> = detail.topology.entities.iter().map(|e| e.id.clone()).collect();
+    let label = format!(
+        "Blast radius: {} reached from {}",
+        format::plural(detail.blast_radius.len() as u64, "entity", "entities"),
+        detail.summary.cause.as_ref().map_or("no single cause", |c| c.as_str())
+    );
+    let href = format!("/topology?incident={}", detail.summary.id);
+    let count = detail.blast_radius.len() as u64;
+    let topology = StoredValue::new(detail.topology);
+    let focus = StoredValue::new(Some(focus));
+    if shown.is_empty() {
+        return ().into_any();
+    }
+    let commander = crate::command::commander();
+    let select = Callback::new(move |entity: Option<EntityId>| {
+        if let Some(entity) = entity {
+            commander
+                .go
+                .set(Some(format!("/topology?entity={}", super::encode(entity.as_str()))));
+        }
+    });
+    view! {
+        <section class="card" aria-labelledby="around" data-testid="blast-radius-card">
+            <div class="card__head">
+                <h2 class="card__title" id="around">"Blast radius"</h2>
+                <A href attr:class="link">{format::plural(count, "entity", "entities")} " depend"{if count == 1 { "s" } else { "" }} " on it"</A>
+            </div>
+            <div class="around">
+                <TopologyGraph
+                    topology=Signal::derive(move || topology.get_value())
+                    selected=Signal::derive(|| None)
+                    focus=Signal::derive(move || focus.get_value())
+                    on_select=select
+                    label=Signal::derive(move || label.clone())
+                    view=RwSignal::new(START)
+                    fit=Signal::derive(|| 0)
+                />
+            </div>
+        </section>
+    }
+    .into_any()
+}

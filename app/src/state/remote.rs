@@ -26,7 +26,10 @@ pub(crate) fn remote<T: Send + Sync + 'static>(
     pick: fn(Reply) -> Option<T>,
 ) -> Remote<T> {
     let live = live();
-    let remote = Remote { data: RwSignal::new(None), error: RwSignal::new(None) };
+    let remote = Remote {
+        data: RwSignal::new(None),
+        error: RwSignal::new(None),
+    };
     let query = Memo::new(move |_| query());
     let version = Memo::new(move |_| version());
     let serial = StoredValue::new(0_u64);
@@ -36,7 +39,10 @@ pub(crate) fn remote<T: Send + Sync + 'static>(
         let wanted = (query.get(), version.get());
         let busy_now = busy.get();
         let (same_query, same) = asked.with_value(|asked| {
-            (asked.as_ref().is_some_and(|a| a.0 == wanted.0), asked.as_ref() == Some(&wanted))
+            (
+                asked.as_ref().is_some_and(|a| a.0 == wanted.0),
+                asked.as_ref() == Some(&wanted),
+            )
         });
         if same || (same_query && busy_now) {
             return;

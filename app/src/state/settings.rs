@@ -58,8 +58,13 @@ const THEME_KEY: &str = "halo.theme";
 impl Settings {
     /// Reads what was stored and follows the system's colour scheme.
     pub(crate) fn load() -> Self {
-        let stored = storage().and_then(|s| s.get_item(THEME_KEY).ok().flatten()).unwrap_or_default();
-        let settings = Self { theme: RwSignal::new(Theme::parse(&stored)), palette_version: RwSignal::new(0) };
+        let stored = storage()
+            .and_then(|s| s.get_item(THEME_KEY).ok().flatten())
+            .unwrap_or_default();
+        let settings = Self {
+            theme: RwSignal::new(Theme::parse(&stored)),
+            palette_version: RwSignal::new(0),
+        };
         settings.follow_system();
         settings
     }
@@ -78,7 +83,9 @@ impl Settings {
 
     fn follow_system(self) {
         use wasm_bindgen::prelude::*;
-        let Ok(Some(query)) = window().match_media("(prefers-color-scheme: dark)") else { return };
+        let Ok(Some(query)) = window().match_media("(prefers-color-scheme: dark)") else {
+            return;
+        };
         let on_change = Closure::<dyn FnMut()>::new(move || self.palette_version.update(|v| *v += 1));
         query.set_onchange(Some(on_change.as_ref().unchecked_ref()));
         // Listens for the life of the page.

@@ -20,7 +20,10 @@ pub(crate) struct Toasts {
 
 impl Toasts {
     pub(crate) fn new() -> Self {
-        Self { list: RwSignal::default(), serial: StoredValue::new(0) }
+        Self {
+            list: RwSignal::default(),
+            serial: StoredValue::new(0),
+        }
     }
 
     /// Says what was done; goes by itself.

@@ -11,7 +11,10 @@ use wire::query::{ApiError, ErrorKind};
 /// Posts JSON and reads the JSON answer. A refusal comes back as the [`ApiError`] the server sent.
 pub(super) async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Result<T, ApiError> {
     let (ok, status, text) = send(path, &encode(body)?).await.map_err(|_| {
-        ApiError::new(ErrorKind::Unavailable, "the engine cannot be reached; check that halo is running")
+        ApiError::new(
+            ErrorKind::Unavailable,
+            "the engine cannot be reached; check that halo is running",
+        )
     })?;
     if ok {
         return decode(&text);
@@ -25,7 +28,13 @@ pub(super) async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize)
             502..=504 => ErrorKind::Unavailable,
             _ => ErrorKind::Internal,
         };
-        ApiError::new(kind, format!("{path} answered {status}: {}", text.chars().take(200).collect::<String>()))
+        ApiError::new(
+            kind,
+            format!(
+                "{path} answered {status}: {}",
+                text.chars().take(200).collect::<String>()
+            ),
+        )
     }))
 }
 
@@ -37,7 +46,9 @@ async fn send(path: &str, body: &str) -> Result<(bool, u16, String), JsValue> {
     init.set_headers(&headers);
     init.set_body(&JsValue::from_str(body));
     let window = web_sys::window().ok_or("no window")?;
-    let response: Response = JsFuture::from(window.fetch_with_str_and_init(path, &init)).await?.dyn_into()?;
+    let response: Response = JsFuture::from(window.fetch_with_str_and_init(path, &init))
+        .await?
+        .dyn_into()?;
     let text = JsFuture::from(response.text()?).await?.as_string().unwrap_or_default();
     Ok((response.ok(), response.status(), text))
 }
@@ -64,10 +75,15 @@ impl Stream {
             })
         };
         // EventSource would retry by itself, but without backoff and without telling how long; the caller does both.
-        let on_error = Closure::<dyn FnMut()>::new(move || on(Message::Broken("the event stream was closed".to_owned())));
+        let on_error =
+            Closure::<dyn FnMut()>::new(move || on(Message::Broken("the event stream was closed".to_owned())));
         source.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         source.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-        Ok(Self { source, _on_message: on_message, _on_error: on_error })
+        Ok(Self {
+            source,
+            _on_message: on_message,
+            _on_error: on_error,
+        })
     }
 }
 

@@ -67,7 +67,10 @@ impl Stream {
                 on(Message::Broken(shell_error(&error).message));
             }
         });
-        Ok(Self { channel, _on_message: on_message })
+        Ok(Self {
+            channel,
+            _on_message: on_message,
+        })
     }
 }
 
@@ -79,18 +82,25 @@ impl Drop for Stream {
 }
 
 fn set(object: &js_sys::Object, key: &str, value: &JsValue) -> Result<(), ApiError> {
-    js_sys::Reflect::set(object, &JsValue::from_str(key), value).map(|_| ()).map_err(|error| shell_error(&error))
+    js_sys::Reflect::set(object, &JsValue::from_str(key), value)
+        .map(|_| ())
+        .map_err(|error| shell_error(&error))
 }
 
 /// The shell may send objects or their JSON text.
 fn text_of(value: &JsValue) -> String {
-    value.as_string().unwrap_or_else(|| js_sys::JSON::stringify(value).map(String::from).unwrap_or_default())
+    value
+        .as_string()
+        .unwrap_or_else(|| js_sys::JSON::stringify(value).map(String::from).unwrap_or_default())
 }
 
 /// The shell rejects with an [`ApiError`] object, or with a plain string when the command itself failed.
 fn shell_error(error: &JsValue) -> ApiError {
     let text = text_of(error);
     serde_json::from_str(&text).unwrap_or_else(|_| {
-        ApiError::new(ErrorKind::Internal, format!("the desktop shell could not answer: {text}"))
+        ApiError::new(
+            ErrorKind::Internal,
+            format!("the desktop shell could not answer: {text}"),
+        )
     })
 }

@@ -56,7 +56,9 @@ fn draw_edge<DB: DrawingBackend>(
     (caller, callee): (&EntityId, &EntityId),
     lit: bool,
 ) -> Result<(), Failure<DB>> {
-    let (Some(from), Some(to)) = (graph.place(caller), graph.place(callee)) else { return Ok(()) };
+    let (Some(from), Some(to)) = (graph.place(caller), graph.place(callee)) else {
+        return Ok(());
+    };
     let palette = scene.palette;
     let zoom = scene.view.zoom;
     let start = scene.view.to_screen((from.0 + NODE.0, from.1 + NODE.1 / 2.0));
@@ -69,9 +71,21 @@ fn draw_edge<DB: DrawingBackend>(
     };
     let reach = ((end.0 - start.0).abs() * 0.5).max(30.0 * zoom);
     let arrow = 7.0 * zoom.max(0.5);
-    let controls = [start, (start.0 + reach, start.1), (end.0 - reach, end.1), (end.0 - arrow, end.1)];
+    let controls = [
+        start,
+        (start.0 + reach, start.1),
+        (end.0 - reach, end.1),
+        (end.0 - arrow, end.1),
+    ];
     canvas.path(&cubic(controls), color, if lit { 2.0 } else { 1.2 })?;
-    canvas.fill(&[end, (end.0 - arrow, end.1 - arrow * 0.55), (end.0 - arrow, end.1 + arrow * 0.55)], color)
+    canvas.fill(
+        &[
+            end,
+            (end.0 - arrow, end.1 - arrow * 0.55),
+            (end.0 - arrow, end.1 + arrow * 0.55),
+        ],
+        color,
+    )
 }
 
 fn cubic([a, b, c, d]: [(f64, f64); 4]) -> Vec<(f64, f64)> {
@@ -79,7 +93,9 @@ fn cubic([a, b, c, d]: [(f64, f64); 4]) -> Vec<(f64, f64)> {
         .map(|step| {
             let t = step as f64 / CURVE as f64;
             let u = 1.0 - t;
-            let mix = |a: f64, b: f64, c: f64, d: f64| u * u * u * a + 3.0 * u * u * t * b + 3.0 * u * t * t * c + t * t * t * d;
+            let mix = |a: f64, b: f64, c: f64, d: f64| {
+                u * u * u * a + 3.0 * u * u * t * b + 3.0 * u * t * t * c + t * t * t * d
+            };
             (mix(a.0, b.0, c.0, d.0), mix(a.1, b.1, c.1, d.1))
         })
         .collect()
@@ -91,7 +107,9 @@ fn draw_node<DB: DrawingBackend>(
     scene: &GraphScene<'_>,
     entity: &Entity,
 ) -> Result<(), Failure<DB>> {
-    let Some(place) = graph.place(&entity.id) else { return Ok(()) };
+    let Some(place) = graph.place(&entity.id) else {
+        return Ok(());
+    };
     let palette = scene.palette;
     let zoom = scene.view.zoom;
     let corner = scene.view.to_screen(place);
@@ -101,7 +119,13 @@ fn draw_node<DB: DrawingBackend>(
         return Ok(());
     }
     let dimmed = is_dimmed(scene, &entity.id);
-    let fade = |color: Color| if dimmed { color.over(palette.surface, 0.32) } else { color };
+    let fade = |color: Color| {
+        if dimmed {
+            color.over(palette.surface, 0.32)
+        } else {
+            color
+        }
+    };
     let selected = scene.selected == Some(&entity.id);
     let hover = scene.hover == Some(&entity.id);
     let alarming = matches!(entity.health, Health::Anomalous | Health::Silent | Health::Watch);
@@ -116,10 +140,20 @@ fn draw_node<DB: DrawingBackend>(
     canvas.fill(&plate(corner, size, radius), fade(rim))?;
     let inner = (corner.0 + rim_width, corner.1 + rim_width);
     let inner_size = (size.0 - 2.0 * rim_width, size.1 - 2.0 * rim_width);
-    canvas.fill(&plate(inner, inner_size, radius - rim_width), fade(palette.health_ground(entity.health)))?;
+    canvas.fill(
+        &plate(inner, inner_size, radius - rim_width),
+        fade(palette.health_ground(entity.health)),
+    )?;
     let middle = corner.1 + size.1 / 2.0;
     let mark = (corner.0 + 17.0 * zoom, middle);
-    draw_mark(canvas, mark, 6.0 * zoom, entity.health, fade(palette.health(entity.health)), fade(palette.surface))?;
+    draw_mark(
+        canvas,
+        mark,
+        6.0 * zoom,
+        entity.health,
+        fade(palette.health(entity.health)),
+        fade(palette.surface),
+    )?;
     // Below this size letters are dust; the marks still tell the state.
     if zoom < 0.34 {
         return Ok(());
@@ -129,9 +163,25 @@ fn draw_node<DB: DrawingBackend>(
     let left = corner.0 + 31.0 * zoom;
     let room = (NODE.0 - 31.0 - 10.0) / (FONT * 0.56);
     let name = shorten(entity.id.as_str(), room as usize);
-    let note_color = if is_cause { palette.anomalous } else { palette.text_quiet };
-    canvas.text(&name, (left, middle - 6.5 * zoom), Align::Left, FONT * zoom, fade(palette.text))?;
-    canvas.text(note, (left, middle + 8.0 * zoom), Align::Left, (FONT - 2.0) * zoom, fade(note_color))
+    let note_color = if is_cause {
+        palette.anomalous
+    } else {
+        palette.text_quiet
+    };
+    canvas.text(
+        &name,
+        (left, middle - 6.5 * zoom),
+        Align::Left,
+        FONT * zoom,
+        fade(palette.text),
+    )?;
+    canvas.text(
+        note,
+        (left, middle + 8.0 * zoom),
+        Align::Left,
+        (FONT - 2.0) * zoom,
+        fade(note_color),
+    )
 }
 
 fn kind_word(kind: EntityKind) -> &'static str {
@@ -160,7 +210,11 @@ fn draw_mark<DB: DrawingBackend>(
     match health {
         Health::Ok => {
             canvas.disc((x, y), radius, color)?;
-            let tick = [(x - 0.45 * radius, y), (x - 0.1 * radius, y + 0.35 * radius), (x + 0.5 * radius, y - 0.35 * radius)];
+            let tick = [
+                (x - 0.45 * radius, y),
+                (x - 0.1 * radius, y + 0.35 * radius),
+                (x + 0.5 * radius, y - 0.35 * radius),
+            ];
             canvas.path(&tick, ground, radius * 0.28)
         }
         Health::Watch => {
@@ -214,7 +268,11 @@ fn shorten(name: &str, room: usize) -> String {
     let tail = (room - 1) / 3;
     let head = room - 1 - tail;
     let (head, tail) = (&chars[..head], &chars[chars.len() - tail..]);
-    format!("{}…{}", head.iter().collect::<String>(), tail.iter().collect::<String>())
+    format!(
+        "{}…{}",
+        head.iter().collect::<String>(),
+        tail.iter().collect::<String>()
+    )
 }
 
 #[cfg(test)]

@@ -104,16 +104,27 @@ fn order(layers: &mut [Vec<&EntityId>], edges: &Edges<'_>) {
             .iter()
             .flat_map(|layer| {
                 let middle = (layer.len() as f64 - 1.0) / 2.0;
-                layer.iter().enumerate().map(move |(at, node)| (*node, at as f64 - middle))
+                layer
+                    .iter()
+                    .enumerate()
+                    .map(move |(at, node)| (*node, at as f64 - middle))
             })
             .collect();
         for layer in layers.iter_mut() {
             let mean = |node: &EntityId| {
                 let near = neighbors.get(node).map_or(&[][..], Vec::as_slice);
                 let sum: f64 = near.iter().map(|n| places[n]).sum();
-                if near.is_empty() { places[node] } else { sum / near.len() as f64 }
+                if near.is_empty() {
+                    places[node]
+                } else {
+                    sum / near.len() as f64
+                }
             };
-            layer.sort_by(|a, b| mean(a).total_cmp(&mean(b)).then_with(|| if sweep % 2 == 0 { a.cmp(b) } else { b.cmp(a) }));
+            layer.sort_by(|a, b| {
+                mean(a)
+                    .total_cmp(&mean(b))
+                    .then_with(|| if sweep % 2 == 0 { a.cmp(b) } else { b.cmp(a) })
+            });
         }
     }
 }
@@ -134,8 +145,13 @@ fn place(layers: &[Vec<&EntityId>], strangers: &[&EntityId]) -> Graph {
     let top = if tallest > 0 { height + ROW_GAP } else { 0.0 };
     for (at, node) in strangers.iter().enumerate() {
         let (row, column) = (at / columns, at % columns);
-        places.insert((*node).clone(), (column as f64 * columns_wide, top + row as f64 * step_y));
+        places.insert(
+            (*node).clone(),
+            (column as f64 * columns_wide, top + row as f64 * step_y),
+        );
     }
-    let size = places.values().fold((0.0_f64, 0.0_f64), |size, (x, y)| (size.0.max(x + NODE.0), size.1.max(y + NODE.1)));
+    let size = places.values().fold((0.0_f64, 0.0_f64), |size, (x, y)| {
+        (size.0.max(x + NODE.0), size.1.max(y + NODE.1))
+    });
     Graph { places, size }
 }

@@ -1,8 +1,6 @@
 use super::*;
 use plotters::prelude::SVGBackend;
-use wire::series::{
-    ForecastPoint, Health, Marker, MemberVote, MetricClass, SeriesInfo, SeriesSummary, Votes,
-};
+use wire::series::{ForecastPoint, Health, Marker, MemberVote, MetricClass, SeriesInfo, SeriesSummary, Votes};
 
 const START: i64 = 1_678_800_000_000; // 2023-03-14T13:20:00Z
 const STEP: i64 = 60_000;
@@ -23,7 +21,10 @@ fn point(at: i64, value: Option<f64>) -> SeriesPoint {
 }
 
 fn detail(points: Vec<SeriesPoint>) -> SeriesDetail {
-    let (from, to) = (Timestamp(START), Timestamp(START + (points.len() as i64 - 1).max(1) * STEP));
+    let (from, to) = (
+        Timestamp(START),
+        Timestamp(START + (points.len() as i64 - 1).max(1) * STEP),
+    );
     SeriesDetail {
         summary: SeriesSummary {
             info: SeriesInfo {
@@ -65,8 +66,14 @@ fn svg(detail: &SeriesDetail, compact: bool) -> String {
     {
         let mut backend = SVGBackend::with_string(&mut text, (320, 180));
         let mut canvas = Canvas::new(&mut backend, 1.0, "sans-serif");
-        let scene =
-            MetricScene { detail, palette: &palette, offset_minutes: 0, compact, hover: None, format: &|v| format!("{v:.0}") };
+        let scene = MetricScene {
+            detail,
+            palette: &palette,
+            offset_minutes: 0,
+            compact,
+            hover: None,
+            format: &|v| format!("{v:.0}"),
+        };
         draw(&mut canvas, &scene).expect("an SVG string takes every drawing");
     }
     text
@@ -82,7 +89,12 @@ fn the_domain_holds_values_and_band() {
 #[test]
 fn a_wild_forecast_does_not_flatten_the_past() {
     let mut wild = detail(vec![point(0, Some(9.0)), point(1, Some(11.0))]);
-    wild.forecast = vec![ForecastPoint { at: Timestamp(START + 9 * STEP), mean: 50.0, lower: -500.0, upper: 900.0 }];
+    wild.forecast = vec![ForecastPoint {
+        at: Timestamp(START + 9 * STEP),
+        mean: 50.0,
+        lower: -500.0,
+        upper: 900.0,
+    }];
     let (low, high) = value_domain(&wild);
     assert!(high - low < 10.0, "{low}..{high}");
 }
@@ -106,16 +118,33 @@ fn the_nearest_point_is_found() {
 #[test]
 fn runs_are_maximal() {
     let flags = [true, true, false, true];
-    let points: Vec<SeriesPoint> = flags.iter().enumerate().map(|(n, f)| point(n as i64, f.then_some(1.0))).collect();
+    let points: Vec<SeriesPoint> = flags
+        .iter()
+        .enumerate()
+        .map(|(n, f)| point(n as i64, f.then_some(1.0)))
+        .collect();
     assert_eq!(runs(&points, |p| p.value.is_some()), [0..2, 3..4]);
 }
 
 #[test]
 fn a_gap_breaks_the_line() {
-    let with_gap = detail(vec![point(0, Some(9.0)), point(1, Some(9.5)), point(2, None), point(3, Some(10.0)), point(4, Some(11.0))]);
-    let line = Palette::TOKENS.iter().position(|t| *t == "--chart-line").expect("the line has a token");
+    let with_gap = detail(vec![
+        point(0, Some(9.0)),
+        point(1, Some(9.5)),
+        point(2, None),
+        point(3, Some(10.0)),
+        point(4, Some(11.0)),
+    ]);
+    let line = Palette::TOKENS
+        .iter()
+        .position(|t| *t == "--chart-line")
+        .expect("the line has a token");
     let drawn = svg(&with_gap, true);
-    assert_eq!(drawn.matches(&format!("stroke=\"#0000{line:02X}\"")).count(), 2, "{drawn}");
+    assert_eq!(
+        drawn.matches(&format!("stroke=\"#0000{line:02X}\"")).count(),
+        2,
+        "{drawn}"
+    );
 }
 
 #[test]
@@ -125,14 +154,33 @@ fn a_chart_with_everything_is_drawn_as_before() {
     points[9].max = Some(21.0);
     points[9].anomaly = true;
     points[9].votes = Votes {
-        stl: Some(MemberVote { score: 0.99, vote: true }),
-        forest: Some(MemberVote { score: 0.95, vote: true }),
-        autoencoder: Some(MemberVote { score: 0.7, vote: false }),
+        stl: Some(MemberVote {
+            score: 0.99,
+            vote: true,
+        }),
+        forest: Some(MemberVote {
+            score: 0.95,
+            vote: true,
+        }),
+        autoencoder: Some(MemberVote {
+            score: 0.7,
+            vote: false,
+        }),
     };
     let mut full = detail(points);
-    full.markers = vec![Marker { at: Timestamp(START + 6 * STEP), kind: MarkerKind::Deploy, text: "v2".to_owned() }];
-    full.forecast =
-        (12..15).map(|n| ForecastPoint { at: Timestamp(START + n * STEP), mean: 11.0, lower: 9.0, upper: 13.0 }).collect();
+    full.markers = vec![Marker {
+        at: Timestamp(START + 6 * STEP),
+        kind: MarkerKind::Deploy,
+        text: "v2".to_owned(),
+    }];
+    full.forecast = (12..15)
+        .map(|n| ForecastPoint {
+            at: Timestamp(START + n * STEP),
+            mean: 11.0,
+            lower: 9.0,
+            upper: 13.0,
+        })
+        .collect();
     full.limit = Some(20.0);
     insta::assert_snapshot!(svg(&full, false));
 }

@@ -1,0 +1,201 @@
+//! The proof: charts of what the story cites, every member with its reason, and what is proposed.
+
+use crate::canvas::MetricChart;
+use crate::clock;
+use crate::component::{Icon, ProposalStateBadge, RiskBadge, Symbol};
+use crate::format;
+use crate::page::metric_name;
+use crate::state::live;
+use crate::state::remote::remote;
+use leptos::prelude::*;
+use leptos_router::components::A;
+use wire::incident::{IncidentDetail, Member};
+use wire::query::{Query, Reply};
+use wire::series::SeriesDetail;
+use wire::{EntityId, ProposalId, SeriesId, Timestamp};
+
+/// How many charts the page draws at once.
+const CHARTS: usize = 6;
+/// Context before the onset, as a share of the span of the incident.
+const LEAD: f64 = 0.6;
+const MIN_SPAN_MS: i64 = 20 * 60_000;
+
+/// Small charts of the series that the story cites, then of the strongest members.
+#[component]
+pub(super) fn Evidence(detail: IncidentDetail) -> impl IntoView {
+    let series = cited(&detail);
+    let started = detail.summary.started;
+    let last = detail.members.iter().map(|m| m.last).max().unwrap_or(started);
+    let span = last.millis_since(started).max(MIN_SPAN_MS);
+    let from = started - ((span as f64 * LEAD) as i64).max(MIN_SPAN_MS * 3);
+    let to = detail.summary.ended.map(|ended| ended + span / 4);
+    view! {
+        <section class="card" aria-labelledby="evidence" data-testid="evidence">
+            <h2 class="card__title" id="evidence">"Evidence"</h2>
+            <div class="evidence">
+                {series
+                    .into_iter()
+                    .map(|(id, entity)| view! { <EvidenceChart id entity from to /> })
+                    .collect_view()}
+            </div>
+        </section>
+    }
+}
+
+fn cited(detail: &IncidentDetail) -> Vec<(SeriesId, EntityId)> {
+    let story = &detail.story;
+    let claims = [&story.cause, &story.critical_failure, &story.impact];
+    let wanted = claims
+        .iter()
+        .flat_map(|c| c.evidence.iter().copied())
+        .chain(detail.members.iter().map(|m| m.series));
+    let mut series: Vec<(SeriesId, EntityId)> = Vec::new();
+    for id in wanted {
+        if let Some(member) = detail.members.iter().find(|m| m.series == id)
+            && series.iter().all(|(known, _)| *known != id)
+        {
+            series.push((id, member.entity.clone()));
+        }
+    }
+    series.truncate(CHARTS);
+    series
+}
+
+#[component]
+fn EvidenceChart(id: SeriesId, entity: EntityId, from: Timestamp, to: Option<Timestamp>) -> impl IntoView {
+    let live = live();
+    let detail = remote(
+        move || {
+            Some(Query::Series {
+                id,
+                from: Some(from),
+                to,
+                max_points: Some(240),
+            })
+        },
+        move || if to.is_some() { 0 } else { live.pulse.get() },
+        |reply| match reply {
+            Reply::Series(detail) => Some(detail),
+            _ => None,
+        },
+    );
+    let name = move || {
+        detail
+            .data
+            .with(|d| d.as_ref().map(|d: &SeriesDetail| metric_name(&d.summary.info)))
+    };
+    let value = move || {
+        detail.data.with(|d| {
+            d.as_ref().and_then(|d| {
+                d.summary
+                    .last_value
+                    .map(|v| format::metric_value(&d.summary.info.metric, v))
+            })
+        })
+    };
+    view! {
+        <A href=format!("/metrics/{id}") attr:class="evidence__item" attr:data-testid="evidence-chart">
+            <span class="evidence__head">
+                <span class="evidence__name"><b>{entity.to_string()}</b> " " {name}</span>
+                <span class="num">{value}</span>
+            </span>
+            <MetricChart detail=Signal::derive(move || detail.data.get()) compact=true />
+        </A>
+    }
+}
+
+/// Everything that belongs to the incident, and why.
+#[component]
+pub(super) fn Members(members: Vec<Member>) -> impl IntoView {
+    let count = members.len() as u64;
+    view! {
+        <section class="card" aria-labelledby="members" data-testid="members">
+            <div class="card__head">
+                <h2 class="card__title" id="members">"Members"</h2>
+                <span class="card__quiet">{format::plural(count, "metric", "metrics")}</span>
+            </div>
+            <div class="table-scroll">
+                <table class="table">
+                    <thead>
+                        <tr>
+                            <th>"Metric"</th>
+                            <th>"From"</th>
+                            <th class="table__right">"Observed"</th>
+                            <th class="table__right">"Expected"</th>
+                            <th>"Why it is in"</th>
+                        </tr>
+                    </thead>
+                    <tbody>{members.into_iter().map(|member| view! { <MemberRow member /> }).collect_view()}</tbody>
+                </table>
+            </div>
+        </section>
+    }
+}
+
+#[component]
+fn MemberRow(member: Member) -> impl IntoView {
+    let offset = clock::zone_offset_minutes(member.onset.as_millis());
+    let (entity, metric) = (member.entity.to_string(), member.metric.clone());
+    view! {
+        <tr data-row="" data-testid="member">
+            <td>
+                <A href=format!("/metrics/{}", member.series) attr:class="table__link">
+                    <b>{entity}</b>
+                    " "
+                    {metric}
+                </A>
+            </td>
+            <td class="num">{format::clock(member.onset, offset)}</td>
+            <td class="num table__right table__strong">{format::metric_value(bare(&member.metric), member.observed)}</td>
+            <td class="num table__right">{format::metric_value(bare(&member.metric), member.expected)}</td>
+            <td class="table__reason">{member.reason}</td>
+        </tr>
+    }
+}
+
+/// The metric without its statistic: the unit is in the name.
+fn bare(metric: &str) -> &str {
+    metric.split([' ', '{']).next().unwrap_or(metric)
+}
+
+/// What can be done about it.
+#[component]
+pub(super) fn Proposals(ids: Vec<ProposalId>) -> impl IntoView {
+    let live = live();
+    let listed = Memo::new(move |_| {
+        live.proposals
+            .with(|all| all.iter().filter(|p| ids.contains(&p.id)).cloned().collect::<Vec<_>>())
+    });
+    view! {
+        <Show when=move || !listed.with(Vec::is_empty)>
+            <section class="card" aria-labelledby="proposals" data-testid="incident-proposals">
+                <h2 class="card__title" id="proposals">"What can be done"</h2>
+                <ul class="rows">
+                    {move || {
+                        listed
+                            .get()
+                            .into_iter()
+                            .map(|proposal| {
+                                view! {
+                                    <li class="remedy" data-row="">
+                                        <A
+                                            href=format!("/approvals?proposal={}", proposal.id)
+                                            attr:class="remedy__title"
+                                        >
+                                            {proposal.title}
+                                        </A>
+                                        <div class="remedy__facts">
+                                            <ProposalStateBadge state=proposal.state />
+                                            <RiskBadge risk=proposal.risk />
+                                            <Icon symbol=Symbol::ArrowRight />
+                                        </div>
+                                    </li>
+                                }
+                            })
+                            .collect_view()
+                    }}
+                </ul>
+            </section>
+        </Show>
+    }
+}
