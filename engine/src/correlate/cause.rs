@@ -227,7 +227,13 @@ impl Columns<'_> {
         let (mut sum, mut weights) = (0.0, 0.0);
         for v in of_caller {
             let weight = (v.peak * class_weight(v.info.class)).powi(2);
-            let share = of_callee.iter().map(|u| explains(v, u)).fold(0.0, f64::max);
+            // Another metric speaks only where the same one did not stray at all.
+            let same = of_callee.iter().any(|u| u.info.metric == v.info.metric);
+            let share = of_callee
+                .iter()
+                .filter(|u| !same || u.info.metric == v.info.metric)
+                .map(|u| explains(v, u))
+                .fold(0.0, f64::max);
             sum += weight * share;
             weights += weight;
         }
@@ -238,7 +244,7 @@ impl Columns<'_> {
 /// How much of `v`'s deviation `u` explains, 0..1.
 fn explains(v: &Column<'_>, u: &Column<'_>) -> f64 {
     if v.info.metric == u.info.metric {
-        let (slope, correlation) = regress(&v.excess, &u.excess);
+        let (slope, correlation) = v.excess.regress(&u.excess);
         let factor = if v.info.statistic == u.info.statistic {
             1.0
         } else {
@@ -246,7 +252,7 @@ fn explains(v: &Column<'_>, u: &Column<'_>) -> f64 {
         };
         return slope.clamp(0.0, 1.0) * correlation.max(0.0) * factor;
     }
-    let (_, correlation) = regress(&v.strength, &u.strength);
+    let (_, correlation) = v.strength.regress(&u.strength);
     let size = if v.peak > 0.0 { (u.peak / v.peak).min(1.0) } else { 0.0 };
     correlation.max(0.0).powi(2) * size * cross_class(v.info.class, u.info.class)
 }
@@ -262,25 +268,6 @@ fn cross_class(in_caller: MetricClass, of: MetricClass) -> f64 {
         (Saturation | Other, _) => 0.5,
         (Errors | Latency, _) => 0.6,
     }
-}
-
-/// Slope of `y` on `x`, and their correlation; zeros if either does not move.
-fn regress(x: &[f64], y: &[f64]) -> (f64, f64) {
-    let n = x.len().min(y.len()) as f64;
-    if n < 2.0 {
-        return (0.0, 0.0);
-    }
-    let (mean_x, mean_y) = (x.iter().sum::<f64>() / n, y.iter().sum::<f64>() / n);
-    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
-    for (a, b) in x.iter().zip(y) {
-        xx += (a - mean_x) * (a - mean_x);
-        yy += (b - mean_y) * (b - mean_y);
-        xy += (a - mean_x) * (b - mean_y);
-    }
-    if xx <= 0.0 || yy <= 0.0 {
-        return (0.0, 0.0);
-    }
-    (xy / xx, xy / (xx * yy).sqrt())
 }
 
 /// Endpoints seen only from their callers, and callers of last resort, are rarely where a state changed.

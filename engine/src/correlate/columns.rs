@@ -20,9 +20,9 @@ pub(super) struct Column<'a> {
     pub series: SeriesId,
     pub info: &'a SeriesInfo,
     /// Excess per cell, in the unit of the metric.
-    pub excess: Vec<f64>,
+    pub excess: Centered,
     /// Strength per cell, 0..1.
-    pub strength: Vec<f64>,
+    pub strength: Centered,
     /// Greatest strength.
     pub peak: f64,
     /// Greatest rise of the strength over what was before, 0..1: high for what begins, low for what was so all along.
@@ -35,6 +35,36 @@ impl Column<'_> {
     /// Contrast, by how much the class says about a fault.
     pub(super) fn weighted_contrast(&self) -> f64 {
         self.contrast * class_weight(self.info.class)
+    }
+}
+
+/// Values less their mean, ready to be correlated.
+#[derive(Debug)]
+pub(super) struct Centered {
+    values: Vec<f64>,
+    sum_of_squares: f64,
+}
+
+impl Centered {
+    fn of(mut values: Vec<f64>) -> Self {
+        let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+        for value in &mut values {
+            *value -= mean;
+        }
+        let sum_of_squares = values.iter().map(|v| v * v).sum();
+        Self { values, sum_of_squares }
+    }
+
+    /// Slope of `y` on `self`, and their correlation; zeros if either does not move.
+    pub(super) fn regress(&self, y: &Self) -> (f64, f64) {
+        if self.sum_of_squares <= 0.0 || y.sum_of_squares <= 0.0 {
+            return (0.0, 0.0);
+        }
+        let products: f64 = self.values.iter().zip(&y.values).map(|(a, b)| a * b).sum();
+        (
+            products / self.sum_of_squares,
+            products / (self.sum_of_squares * y.sum_of_squares).sqrt(),
+        )
     }
 }
 
@@ -106,8 +136,8 @@ fn column<'a>(
     Column {
         series,
         info: &track.info,
-        excess,
-        strength,
+        excess: Centered::of(excess),
+        strength: Centered::of(strength),
         peak,
         contrast,
         onset,

@@ -7,9 +7,9 @@ use super::evidence::{Evidence, Point, Track};
 use super::graph::CallGraph;
 use super::incident::Incident;
 use super::kind::kind_of;
-use super::severity::is_user_facing;
+use super::severity::user_facing;
 use super::text::{clock, count, duration, list, metric_name, percent, value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::incident::{Cause, Claim, Member};
 use wire::series::{Health, SeriesInfo};
 use wire::topology::{Entity, EntityKind, Topology};
@@ -198,11 +198,12 @@ impl Context<'_> {
     }
 
     fn critical_failure(&self, incident: &Incident) -> Claim {
+        let facing = user_facing(self.graph, &incident.entities);
         let first = |user: bool| {
             incident
                 .members
                 .values()
-                .filter(|m| is_user_facing(self.graph, &m.entity) == user)
+                .filter(|m| facing.contains(&m.entity) == user)
                 .min_by(|a, b| {
                     a.onset
                         .cmp(&b.onset)
@@ -245,10 +246,11 @@ impl Context<'_> {
         };
         let verb = if entities.len() == 1 { "deviates" } else { "deviate" };
         let mut text = format!("{} {verb}: {}.", count(entities.len(), noun), list(&entities, 5));
+        let facing = user_facing(self.graph, &incident.entities);
         let mut at_user: Vec<&Member> = incident
             .members
             .values()
-            .filter(|m| is_user_facing(self.graph, &m.entity))
+            .filter(|m| facing.contains(&m.entity))
             .collect();
         at_user.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.series.cmp(&b.series)));
         let mut told = BTreeSet::new();
@@ -351,15 +353,20 @@ impl Context<'_> {
 
     /// From the cause to the first user-facing member that depends on it, else to the farthest member that does.
     fn path(&self, incident: &Incident, cause: &EntityId) -> Vec<EntityId> {
-        let mut ends: Vec<(bool, Timestamp, EntityId)> = incident
-            .members
-            .values()
-            .map(|m| (!is_user_facing(self.graph, &m.entity), m.onset, m.entity.clone()))
+        let facing = user_facing(self.graph, &incident.entities);
+        let mut onsets: BTreeMap<&EntityId, Timestamp> = BTreeMap::new();
+        for member in incident.members.values() {
+            let onset = onsets.entry(&member.entity).or_insert(member.onset);
+            *onset = member.onset.min(*onset);
+        }
+        let mut ends: Vec<(bool, Timestamp, &EntityId)> = onsets
+            .into_iter()
+            .map(|(entity, onset)| (!facing.contains(entity), onset, entity))
             .collect();
         ends.sort();
         let mut paths: Vec<(bool, Vec<EntityId>)> = ends
             .into_iter()
-            .filter_map(|(inner, _, entity)| Some((inner, self.graph.path(&entity, cause)?)))
+            .filter_map(|(inner, _, entity)| Some((inner, self.graph.path(entity, cause)?)))
             .collect();
         let chosen = match paths.iter().position(|(inner, _)| !inner) {
             Some(user) => paths.swap_remove(user).1,
@@ -396,10 +403,14 @@ impl Context<'_> {
         };
         let edges = self.graph.edges_among(&shown);
         let strayed: BTreeSet<&EntityId> = self.evidence.tracks.values().map(|t| &t.info.entity).collect();
+        let mut own: BTreeMap<&EntityId, Vec<&Member>> = BTreeMap::new();
+        for member in incident.members.values() {
+            own.entry(&member.entity).or_default().push(member);
+        }
         let entities = shown
             .iter()
             .map(|id| {
-                let own: Vec<&Member> = incident.members.values().filter(|m| m.entity == *id).collect();
+                let own = own.get(id).map_or(&[][..], Vec::as_slice);
                 let health = match (own.is_empty(), strayed.contains(id)) {
                     (false, _) => Health::Anomalous,
                     (true, true) => Health::Watch,
@@ -437,10 +448,13 @@ impl Context<'_> {
                 None => format!("{storm}nothing deviates"),
             };
         };
-        let change = first.series.and_then(|s| self.evidence.tracks.get(&s)).map_or_else(
-            || format!("{} deviates", first.metric),
-            |t| change_since(t, first.onset),
-        );
+        let change = first
+            .series
+            .and_then(|s| match self.evidence.tracks.get(&s) {
+                Some(track) => Some(change_since(track, first.onset)),
+                None => incident.members.get(&s).map(|m| self.member_change(incident, m)),
+            })
+            .unwrap_or_else(|| format!("{} deviates", first.metric));
         match others {
             0 => format!("{storm}{cause}: {change}"),
             n => format!("{storm}{cause}: {change}; {n} more affected"),

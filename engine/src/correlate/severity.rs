@@ -2,6 +2,7 @@
 
 use super::graph::CallGraph;
 use super::kind::kind_of;
+use std::collections::BTreeSet;
 use wire::EntityId;
 use wire::incident::{Member, Severity};
 use wire::series::MetricClass;
@@ -22,10 +23,13 @@ const GRAVE_LATENCY: f64 = 1.0;
 /// call graph tells who the user is. P3: other latency at the user's side; trouble inside on which the user's side depends.
 /// P4: the rest.
 pub(super) fn severity(graph: &CallGraph, symptoms: &[Symptom<'_>]) -> Severity {
+    let entities: BTreeSet<&EntityId> = symptoms.iter().map(|s| &s.member.entity).collect();
+    let facing = user_facing(graph, entities.iter().copied());
     let at_user = |class| {
         symptoms
             .iter()
-            .filter(move |s| s.class == class && is_user_facing(graph, &s.member.entity))
+            .filter(move |s| s.class == class)
+            .filter(|s| facing.contains(&s.member.entity))
     };
     let errors = at_user(MetricClass::Errors).next().is_some();
     let latency = at_user(MetricClass::Latency).next().is_some();
@@ -39,18 +43,19 @@ pub(super) fn severity(graph: &CallGraph, symptoms: &[Symptom<'_>]) -> Severity 
         return Severity::P3;
     }
     let any = |class| symptoms.iter().any(|s| s.class == class);
-    let unmapped = symptoms.iter().all(|s| !graph.knows(&s.member.entity));
+    let unmapped = !entities.iter().any(|e| graph.knows(e));
     if unmapped && any(MetricClass::Errors) {
         return Severity::P2;
     }
+    let grave: BTreeSet<&EntityId> = symptoms
+        .iter()
+        .filter(|s| s.class != MetricClass::Traffic)
+        .map(|s| &s.member.entity)
+        .collect();
     let users_depend = || {
-        symptoms.iter().any(|s| {
-            s.class != MetricClass::Traffic
-                && graph
-                    .dependents(&s.member.entity)
-                    .iter()
-                    .any(|d| is_user_facing(graph, d))
-        })
+        grave
+            .iter()
+            .any(|e| graph.dependents(e).iter().any(|d| is_user_facing(graph, d)))
     };
     if any(MetricClass::Errors) || (unmapped && any(MetricClass::Latency)) || users_depend() {
         return Severity::P3;
@@ -58,8 +63,20 @@ pub(super) fn severity(graph: &CallGraph, symptoms: &[Symptom<'_>]) -> Severity 
     Severity::P4
 }
 
+/// Those of `entities` that users meet directly.
+pub(super) fn user_facing<'a>(
+    graph: &CallGraph,
+    entities: impl IntoIterator<Item = &'a EntityId>,
+) -> BTreeSet<EntityId> {
+    entities
+        .into_iter()
+        .filter(|e| is_user_facing(graph, e))
+        .cloned()
+        .collect()
+}
+
 /// Whether users meet this entity directly.
-pub(super) fn is_user_facing(graph: &CallGraph, entity: &EntityId) -> bool {
+fn is_user_facing(graph: &CallGraph, entity: &EntityId) -> bool {
     graph.is_entry(entity) || kind_of(entity) == EntityKind::Client
 }
 

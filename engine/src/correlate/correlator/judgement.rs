@@ -103,7 +103,7 @@ impl Correlator {
         let near: BTreeSet<EntityId> = strayed.keys().map(|e| (*e).clone()).collect();
         let (mut scope, mut candidates) = (members.clone(), members.clone());
         for (entity, track) in strayed {
-            let Some(relation) = self.relation(track, &members, &incident.source, |e| near.contains(e)) else {
+            let Some(relation) = self.relation(track, members, &incident.source, |e| near.contains(e)) else {
                 continue;
             };
             scope.insert(entity.clone());
