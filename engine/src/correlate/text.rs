@@ -22,7 +22,7 @@ pub(crate) fn value(info: &SeriesInfo, value: f64, scale_hint: f64) -> String {
     if name.ends_with("_us") || has(&["micros"]) {
         return seconds(value / 1e6);
     }
-    if has(&["seconds", "_secs"]) {
+    if has(&["seconds", "_secs"]) && !has(&["per_sec"]) {
         return seconds(value);
     }
     // A latency without a unit is in seconds wherever a minute would be unheard of.
@@ -36,7 +36,8 @@ pub(crate) fn value(info: &SeriesInfo, value: f64, scale_hint: f64) -> String {
         return format!("{} %", significant(value * 100.0));
     }
     if has(&["bytes"]) {
-        return bytes(value);
+        let rate = if has(&["per_sec"]) { "/s" } else { "" };
+        return format!("{}{rate}", bytes(value));
     }
     significant(value)
 }
@@ -140,6 +141,7 @@ mod tests {
         check("availability", None, 96.42, 100.0, "96.4 %");
         check("availability", None, 0.964, 1.0, "96.4 %");
         check("memory_used_bytes", None, 3.2e9, 1e9, "3.2 GB");
+        check("network_receive_bytes_per_sec", None, 1.5e6, 1e5, "1.5 MB/s");
         check("cpu_percent", None, 97.0, 20.0, "97 %");
         check("node_load1", None, 12.34, 1.0, "12.3");
     }

@@ -34,8 +34,11 @@ pub fn known_limit(info: &SeriesInfo, usual: f64) -> Option<Limit> {
     if info.class != MetricClass::Saturation || !(percent || fraction) {
         return None;
     }
-    // `node_cpu_percent` is of a whole; one process may use several cores, and has no limit of its own.
-    if has(&["process"]) || info.entity.as_str().contains('/') {
+    // A machine's CPU is a whole; one process may use several, and one core that is busy (`cpu3_usage_percent`) does its work.
+    let one_core = name
+        .strip_prefix("cpu")
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    if one_core || has(&["process"]) || info.entity.as_str().contains('/') {
         return None;
     }
     let unit = if percent { 100.0 } else { 1.0 };
@@ -92,6 +95,8 @@ mod tests {
     #[test]
     fn names_imply_limits() {
         check("h", "cpu_percent", 20.0, Some((95.0, true)));
+        check("h", "cpu3_usage_percent", 20.0, None);
+        check("h", "disk_used_percent{mount=/}", 20.0, Some((95.0, true)));
         check("h", "CPUUtilization", 20.0, Some((95.0, true)));
         check("h", "disk_used_ratio", 0.5, Some((0.95, true)));
         check("h", "disk_free_percent", 40.0, Some((5.0, false)));

@@ -22,8 +22,10 @@ pub struct PredictConfig {
     pub least_probability: f64,
     /// An open prediction that falls below this for [`Self::persistence`] steps is withdrawn.
     pub withdraw_below: f64,
-    /// Steps in a row for which the trend must be significant.
+    /// Steps in a row for which the trend must be significant,
     pub persistence: u32,
+    /// and for how long: three steps of a second are no trend.
+    pub persistence_ms: i64,
     /// How many of its own standard deviations the trend must have.
     pub least_trend: f64,
     /// Ended predictions kept in memory.
@@ -38,6 +40,7 @@ impl Default for PredictConfig {
             least_probability: 0.6,
             withdraw_below: 0.3,
             persistence: 3,
+            persistence_ms: 2 * 60_000,
             least_trend: 4.0,
             keep_ended: 200,
         }
@@ -94,8 +97,9 @@ pub struct Predictor {
 struct Watched {
     /// Time of the last outlook taken in.
     at: Option<Timestamp>,
-    /// Steps in a row with a significant trend.
+    /// Steps in a row with a significant trend, and since when.
     heading: u32,
+    heading_since: Timestamp,
     /// Steps in a row with too little probability.
     doubtful: u32,
     open: Option<Open>,
@@ -170,6 +174,9 @@ impl Predictor {
         }
         let uncertainty = TREND_DEVIATION * outlook.scale;
         let heads = side * outlook.trend_per_step >= self.config.least_trend * uncertainty;
+        if watched.heading == 0 {
+            watched.heading_since = outlook.at;
+        }
         watched.heading = if heads { watched.heading.saturating_add(1) } else { 0 };
         // Most series head nowhere: spare them the integral.
         if !heads && watched.open.is_none() {
@@ -234,6 +241,7 @@ impl Predictor {
         let watched = self.watched.get_mut(&info.id)?;
         let horizon_ms = self.config.horizon(outlook);
         let ripe = watched.heading >= self.config.persistence
+            && outlook.at.millis_since(watched.heading_since) >= self.config.persistence_ms
             && estimate.probability >= self.config.least_probability
             && (self.config.least_lead_ms..=horizon_ms).contains(&estimate.median_ms);
         if !ripe {
