@@ -91,6 +91,8 @@ pub(super) fn rank(input: &Input<'_>) -> Ranking {
         .collect();
     let kept = walk(injected, &shares);
     let symptom_onset = symptom.and_then(|s| columns.best(s)).map(|c| c.onset);
+    // An endpoint that only its callers measure repeats what they see: the service behind it tells more.
+    let telling = |(u, share): &(usize, f64)| share * kind_factor(entities[*u]);
     let mut causes: Vec<Ranked> = entities
         .iter()
         .enumerate()
@@ -107,7 +109,7 @@ pub(super) fn rank(input: &Input<'_>) -> Ranking {
                 onset: column.onset,
                 explained_by: shares[i]
                     .iter()
-                    .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
+                    .max_by(|a, b| telling(a).total_cmp(&telling(b)).then(b.0.cmp(&a.0)))
                     .map(|(u, share)| (entities[*u].clone(), *share)),
                 deploy,
                 contrast: column.contrast,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wire::series::{MetricClass, SeriesInfo};
 use wire::{EntityId, SeriesId, Timestamp};
 
-/// Points kept per series: more than the longest window of a ranking at any step, see `Correlator::ranking_window`.
+/// Points kept per series: more than the longest window of a ranking at any step, see `ranking_window`.
 const KEPT_POINTS: usize = 512;
 
 /// Deviations beyond this many scales say nothing more.

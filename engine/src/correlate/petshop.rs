@@ -255,10 +255,11 @@ fn the_root_is_ranked_first_or_nearly_so() {
                 );
             }
             let mean = |some: &[&Outcome]| {
-                some.iter().map(|o| f64::from(o.confidence)).sum::<f64>() / some.len().max(1) as f64
+                let sum: f64 = some.iter().map(|o| f64::from(o.confidence)).sum();
+                (!some.is_empty()).then(|| sum / some.len() as f64)
             };
             println!(
-                "  confidence {:.2} when right, {:.2} when wrong; incidents per fault {:.2}",
+                "  confidence {:.2?} when right, {:.2?} when wrong; incidents per fault {:.2}",
                 mean(&of(&|o| o.rank == 1)),
                 mean(&of(&|o| o.rank != 1)),
                 outcomes.iter().map(|o| o.incidents).sum::<usize>() as f64 / outcomes.len() as f64
