@@ -172,7 +172,7 @@ impl Live {
 
     /// The source that reports an entity; empty if it is not known.
     pub(crate) fn source_of(self, entity: &EntityId) -> String {
-        self.entities.with(|entities| {
+        self.entities.with_untracked(|entities| {
             entities
                 .binary_search_by(|e| e.id.cmp(entity))
                 .map(|at| entities[at].source.clone())

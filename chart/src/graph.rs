@@ -1,4 +1,4 @@
-//! The topology: callers at the left, what they depend on at the right.
+//! The topology: callers at the left, what they depend on at the right; or from top to bottom.
 
 mod draw;
 mod layout;
@@ -10,14 +10,23 @@ use wire::EntityId;
 use wire::topology::Topology;
 
 /// Size of a node, in CSS pixels at zoom 1.
-pub const NODE: (f64, f64) = (172.0, 38.0);
+pub const NODE: (f64, f64) = (164.0, 38.0);
+
+/// Where dependencies lie, seen from their callers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    #[default]
+    Right,
+    /// For windows that are taller than wide.
+    Down,
+}
 
 /// Nodes with their places.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
+    direction: Direction,
     /// Upper left corners.
     places: BTreeMap<EntityId, (f64, f64)>,
-    size: (f64, f64),
 }
 
 /// How the graph lies under the window: `screen = world * zoom + offset`.
@@ -45,8 +54,8 @@ impl Graph {
     /// Lays a topology out. The same topology gives the same picture; health plays no part, so nothing moves when it changes.
     ///
     /// O(sweeps · edges · log nodes).
-    pub fn new(topology: &Topology) -> Self {
-        layout::layout(topology)
+    pub fn new(topology: &Topology, direction: Direction) -> Self {
+        layout::layout(topology, direction)
     }
 
     /// Upper left corner of a node.
@@ -92,11 +101,6 @@ impl Graph {
             (window.1 - height * zoom) / 2.0 - low.1 * zoom,
         );
         View { zoom, offset }
-    }
-
-    /// Width and height of everything.
-    pub fn size(&self) -> (f64, f64) {
-        self.size
     }
 }
 
@@ -167,7 +171,7 @@ mod tests {
     #[test]
     fn callers_stand_left_of_callees() {
         let edges = [("web", "api"), ("api", "db"), ("web", "cache"), ("api", "cache")];
-        let graph = Graph::new(&topology(&["api", "cache", "db", "web"], &edges));
+        let graph = Graph::new(&topology(&["api", "cache", "db", "web"], &edges), Direction::Right);
         for (caller, callee) in edges {
             let x = |name: &str| graph.place(&name.into()).expect("every entity is placed").0;
             assert!(x(caller) < x(callee), "{caller} -> {callee}");
@@ -176,27 +180,30 @@ mod tests {
 
     #[test]
     fn cycles_and_strangers_are_placed_without_overlap() {
-        let graph = Graph::new(&topology(
+        let graph = topology(
             &["a", "b", "c", "alone", "host", "host/proc"],
             &[("a", "b"), ("b", "c"), ("c", "a"), ("a", "elsewhere")],
-        ));
-        let places: Vec<(f64, f64)> = ["a", "b", "c", "alone", "host", "host/proc", "elsewhere"]
-            .iter()
-            .map(|name| graph.place(&(*name).into()).expect("every entity is placed"))
-            .collect();
-        for (at, a) in places.iter().enumerate() {
-            for b in &places[at + 1..] {
-                assert!(
-                    (a.0 - b.0).abs() >= NODE.0 || (a.1 - b.1).abs() >= NODE.1,
-                    "{a:?} overlaps {b:?}"
-                );
+        );
+        for direction in [Direction::Right, Direction::Down] {
+            let graph = Graph::new(&graph, direction);
+            let places: Vec<(f64, f64)> = ["a", "b", "c", "alone", "host", "host/proc", "elsewhere"]
+                .iter()
+                .map(|name| graph.place(&(*name).into()).expect("every entity is placed"))
+                .collect();
+            for (at, a) in places.iter().enumerate() {
+                for b in &places[at + 1..] {
+                    assert!(
+                        (a.0 - b.0).abs() >= NODE.0 || (a.1 - b.1).abs() >= NODE.1,
+                        "{a:?} overlaps {b:?}"
+                    );
+                }
             }
         }
     }
 
     #[test]
     fn hits_are_found_through_any_view() {
-        let graph = Graph::new(&topology(&["a", "b"], &[("a", "b")]));
+        let graph = Graph::new(&topology(&["a", "b"], &[("a", "b")]), Direction::Down);
         let view = View {
             zoom: 0.7,
             offset: (31.0, -12.0),
@@ -227,7 +234,7 @@ mod tests {
     fn fitting_shows_everything() {
         let names: Vec<String> = (0..60).map(|n| format!("s{n:02}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let graph = Graph::new(&topology(&names, &[("s00", "s01"), ("s01", "s02")]));
+        let graph = Graph::new(&topology(&names, &[("s00", "s01"), ("s01", "s02")]), Direction::Right);
         let view = graph.fit((800.0, 600.0));
         for name in names {
             let (x, y) = graph.place(&name.into()).expect("every entity is placed");

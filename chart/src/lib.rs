@@ -16,6 +16,6 @@ pub mod palette;
 pub mod scale;
 
 pub use canvas::{Canvas, Failure};
-pub use graph::{Graph, GraphScene, View};
+pub use graph::{Direction, Graph, GraphScene, View};
 pub use metric::{MetricFrame, MetricScene};
 pub use palette::{Color, Palette};

@@ -58,7 +58,7 @@ impl MetricFrame {
             3.0 * LANE + 3.0 * LANE_GAP + 6.0
         };
         let (left, right) = if compact {
-            (44.0, size.0 - 4.0)
+            (56.0, size.0 - 4.0)
         } else {
             (64.0, size.0 - 14.0)
         };

@@ -1,7 +1,7 @@
 //! The topology on a canvas: pan, zoom, choose.
 
 use super::surface::{CanvasSurface, Size, Surface};
-use chart::{Canvas, Graph, GraphScene, View};
+use chart::{Canvas, Direction, Graph, GraphScene, View};
 use leptos::ev;
 use leptos::html;
 use leptos::prelude::*;
@@ -29,6 +29,7 @@ pub(crate) fn TopologyGraph(
     #[prop(into)] label: Signal<String>,
     view: RwSignal<View>,
     #[prop(into)] fit: Signal<u64>,
+    #[prop(optional)] direction: Direction,
 ) -> impl IntoView {
     let size = RwSignal::new((0.0, 0.0) as Size);
     let node = NodeRef::<html::Canvas>::new();
@@ -36,7 +37,7 @@ pub(crate) fn TopologyGraph(
     let shape = Memo::new(move |_| topology.with(shape_of));
     let graph = Memo::new(move |_| {
         shape.track();
-        topology.with_untracked(Graph::new)
+        topology.with_untracked(|topology| Graph::new(topology, direction))
     });
     keep_in_view(graph, focus, size, view, fit);
 

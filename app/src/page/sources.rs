@@ -70,7 +70,7 @@ fn Loop() -> impl IntoView {
                 label="Incidents"
                 value=Signal::derive(move || live.status.with(|s| format::count(s.incidents)))
                 note=Signal::derive(move || live.status.with(|s| format!(
-                    "allowed false alerts {} per series and day",
+                    "target {} false a series and day",
                     format::si(s.false_alerts_per_series_per_day)
                 )))
                 testid="loop-incidents"

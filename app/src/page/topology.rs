@@ -7,7 +7,7 @@ use crate::component::{
 use crate::format;
 use crate::state::live;
 use crate::state::remote::remote;
-use chart::View;
+use chart::{Direction, View};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::components::A;
@@ -403,6 +403,7 @@ pub(crate) fn Around(detail: IncidentDetail) -> impl IntoView {
                     label=Signal::derive(move || label.clone())
                     view=RwSignal::new(START)
                     fit=Signal::derive(|| 0)
+                    direction=Direction::Down
                 />
             </div>
         </section>

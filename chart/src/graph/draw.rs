@@ -1,6 +1,6 @@
 //! Nodes as plates with a mark, edges as curves that end in an arrow.
 
-use super::{Graph, GraphScene, NODE};
+use super::{Direction, Graph, GraphScene, NODE};
 use crate::canvas::{Align, Canvas, Failure};
 use crate::palette::Color;
 use plotters::prelude::DrawingBackend;
@@ -61,31 +61,41 @@ fn draw_edge<DB: DrawingBackend>(
     };
     let palette = scene.palette;
     let zoom = scene.view.zoom;
-    let start = scene.view.to_screen((from.0 + NODE.0, from.1 + NODE.1 / 2.0));
-    let end = scene.view.to_screen((to.0, to.1 + NODE.1 / 2.0));
+    let down = graph.direction == Direction::Down;
+    let (start, end) = if down {
+        ((from.0 + NODE.0 / 2.0, from.1 + NODE.1), (to.0 + NODE.0 / 2.0, to.1))
+    } else {
+        ((from.0 + NODE.0, from.1 + NODE.1 / 2.0), (to.0, to.1 + NODE.1 / 2.0))
+    };
+    let (start, end) = (scene.view.to_screen(start), scene.view.to_screen(end));
     let color = match (lit, scene.focus.is_some()) {
         (true, true) => palette.anomalous,
         (true, false) => palette.accent,
         (false, true) => palette.outline.over(palette.surface, 0.45),
         (false, false) => palette.outline,
     };
-    let reach = ((end.0 - start.0).abs() * 0.5).max(30.0 * zoom);
+    let width = if lit { 2.0 } else { 1.2 };
     let arrow = 7.0 * zoom.max(0.5);
-    let controls = [
-        start,
-        (start.0 + reach, start.1),
-        (end.0 - reach, end.1),
-        (end.0 - arrow, end.1),
-    ];
-    canvas.path(&cubic(controls), color, if lit { 2.0 } else { 1.2 })?;
-    canvas.fill(
-        &[
-            end,
-            (end.0 - arrow, end.1 - arrow * 0.55),
-            (end.0 - arrow, end.1 + arrow * 0.55),
-        ],
-        color,
-    )
+    let half = arrow * 0.55;
+    if down {
+        let reach = ((end.1 - start.1).abs() * 0.5).max(20.0 * zoom);
+        let foot = (end.0, end.1 - arrow);
+        canvas.path(
+            &cubic([start, (start.0, start.1 + reach), (end.0, end.1 - reach), foot]),
+            color,
+            width,
+        )?;
+        canvas.fill(&[end, (end.0 - half, foot.1), (end.0 + half, foot.1)], color)
+    } else {
+        let reach = ((end.0 - start.0).abs() * 0.5).max(30.0 * zoom);
+        let foot = (end.0 - arrow, end.1);
+        canvas.path(
+            &cubic([start, (start.0 + reach, start.1), (end.0 - reach, end.1), foot]),
+            color,
+            width,
+        )?;
+        canvas.fill(&[end, (foot.0, end.1 - half), (foot.0, end.1 + half)], color)
+    }
 }
 
 fn cubic([a, b, c, d]: [(f64, f64); 4]) -> Vec<(f64, f64)> {
@@ -161,7 +171,7 @@ fn draw_node<DB: DrawingBackend>(
     let is_cause = scene.cause == Some(&entity.id);
     let note = if is_cause { "cause" } else { kind_word(entity.kind) };
     let left = corner.0 + 31.0 * zoom;
-    let room = (NODE.0 - 31.0 - 10.0) / (FONT * 0.56);
+    let room = (NODE.0 - 31.0 - 8.0) / (FONT * 0.6);
     let name = shorten(entity.id.as_str(), room as usize);
     let note_color = if is_cause {
         palette.anomalous

@@ -1,17 +1,17 @@
 //! Layers after Sugiyama: break cycles, layer by longest path, order by barycenters. What has no edge stands in a grid below.
 
-use super::{Graph, NODE};
+use super::{Direction, Graph, NODE};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::EntityId;
 use wire::topology::Topology;
 
-const LAYER_GAP: f64 = 76.0;
-const ROW_GAP: f64 = 18.0;
+const LAYER_GAP: f64 = 44.0;
+const ROW_GAP: f64 = 16.0;
 const SWEEPS: usize = 8;
 /// Columns of the grid of strangers when there is no graph to align with.
 const GRID_COLUMNS: usize = 5;
 
-pub(super) fn layout(topology: &Topology) -> Graph {
+pub(super) fn layout(topology: &Topology, direction: Direction) -> Graph {
     let mut nodes: BTreeSet<&EntityId> = topology.entities.iter().map(|e| &e.id).collect();
     let mut callees: BTreeMap<&EntityId, BTreeSet<&EntityId>> = BTreeMap::new();
     let mut connected: BTreeSet<&EntityId> = BTreeSet::new();
@@ -26,7 +26,7 @@ pub(super) fn layout(topology: &Topology) -> Graph {
     let mut layers = layer(&connected, &acyclic);
     order(&mut layers, &acyclic);
     let strangers: Vec<&EntityId> = nodes.into_iter().filter(|n| !connected.contains(*n)).collect();
-    place(&layers, &strangers)
+    place(&layers, &strangers, direction)
 }
 
 type Edges<'a> = BTreeSet<(&'a EntityId, &'a EntityId)>;
@@ -129,29 +129,34 @@ fn order(layers: &mut [Vec<&EntityId>], edges: &Edges<'_>) {
     }
 }
 
-fn place(layers: &[Vec<&EntityId>], strangers: &[&EntityId]) -> Graph {
-    let (step_x, step_y) = (NODE.0 + LAYER_GAP, NODE.1 + ROW_GAP);
-    let tallest = layers.iter().map(Vec::len).max().unwrap_or(0);
-    let height = tallest as f64 * step_y;
+fn place(layers: &[Vec<&EntityId>], strangers: &[&EntityId], direction: Direction) -> Graph {
+    let (along, across) = match direction {
+        Direction::Right => (NODE.0 + LAYER_GAP, NODE.1 + ROW_GAP),
+        Direction::Down => (NODE.1 + LAYER_GAP, NODE.0 + ROW_GAP),
+    };
+    let widest = layers.iter().map(Vec::len).max().unwrap_or(0);
     let mut places = BTreeMap::new();
-    for (column, layer) in layers.iter().enumerate() {
-        let top = (height - layer.len() as f64 * step_y) / 2.0;
-        for (row, node) in layer.iter().enumerate() {
-            places.insert((*node).clone(), (column as f64 * step_x, top + row as f64 * step_y));
+    for (depth, layer) in layers.iter().enumerate() {
+        let first = (widest - layer.len()) as f64 / 2.0;
+        for (at, node) in layer.iter().enumerate() {
+            let (main, cross) = (depth as f64 * along, (first + at as f64) * across);
+            let place = if direction == Direction::Right {
+                (main, cross)
+            } else {
+                (cross, main)
+            };
+            places.insert((*node).clone(), place);
         }
     }
-    let columns_wide = if layers.is_empty() { NODE.0 + ROW_GAP } else { step_x };
-    let columns = if layers.len() > 1 { layers.len() } else { GRID_COLUMNS };
-    let top = if tallest > 0 { height + ROW_GAP } else { 0.0 };
+    let (columns, step_x, below) = match (direction, layers.len()) {
+        (_, 0) => (GRID_COLUMNS, NODE.0 + ROW_GAP, 0.0),
+        (Direction::Right, depth) => (depth.max(2), along, widest as f64 * across + ROW_GAP),
+        (Direction::Down, depth) => (widest.max(2), across, depth as f64 * along),
+    };
     for (at, node) in strangers.iter().enumerate() {
         let (row, column) = (at / columns, at % columns);
-        places.insert(
-            (*node).clone(),
-            (column as f64 * columns_wide, top + row as f64 * step_y),
-        );
+        let place = (column as f64 * step_x, below + row as f64 * (NODE.1 + ROW_GAP));
+        places.insert((*node).clone(), place);
     }
-    let size = places.values().fold((0.0_f64, 0.0_f64), |size, (x, y)| {
-        (size.0.max(x + NODE.0), size.1.max(y + NODE.1))
-    });
-    Graph { places, size }
+    Graph { direction, places }
 }
