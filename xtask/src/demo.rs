@@ -1,7 +1,5 @@
 //! `cargo xtask demo`: from a clone to a console in the browser with one command.
 
-use std::time::Duration;
-
 use anyhow::Result;
 
 use crate::setup::{self, SetupArgs};
@@ -17,7 +15,7 @@ pub(crate) struct DemoArgs {
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:7700")]
     listen: String,
-    /// Where the data is kept; a new folder is made when it is missing
+    /// Where the data is kept; `halo-demo` when not given
     #[arg(long)]
     data_dir: Option<std::path::PathBuf>,
     /// Build with optimization: a longer first build, a faster engine
@@ -39,16 +37,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     if let Some(dir) = &args.data_dir {
         demo.arg("--data-dir").arg(dir);
     }
-    println!("Starting on http://{} ; Ctrl-C ends it", args.listen);
-    let mut child = demo
-        .spawn()
-        .map_err(|error| anyhow::anyhow!("could not start {halo}: {error}"))?;
-    if shell::answers(&args.listen, "/-/ready", Duration::from_secs(60)) {
-        println!("Halo is on http://{}", args.listen);
-    }
-    let status = child.wait()?;
-    anyhow::ensure!(status.success(), "halo ended with {status}");
-    Ok(())
+    shell::run(&mut demo)
 }
 
 /// Builds the `halo` program with the console inside and returns its path.

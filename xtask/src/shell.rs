@@ -1,7 +1,6 @@
 //! Child processes: how commands are run, bounded in time, and stopped by their own process group.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
-use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -145,31 +144,6 @@ pub(crate) fn stop(child: &mut Child) {
             return;
         }
     }
-}
-
-/// Whether `GET path` on `address` is answered with 200 within `limit`.
-pub(crate) fn answers(address: &str, path: &str, limit: Duration) -> bool {
-    let deadline = Instant::now() + limit;
-    while Instant::now() < deadline {
-        if get_status(address, path).is_ok_and(|line| line.contains(" 200 ")) {
-            return true;
-        }
-        thread::sleep(POLL);
-    }
-    false
-}
-
-/// The status line of one HTTP request.
-fn get_status(address: &str, path: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    Ok(line)
 }
 
 fn echo(pipe: impl Read + Send + 'static, kept: Arc<Mutex<String>>) -> io::Result<thread::JoinHandle<()>> {

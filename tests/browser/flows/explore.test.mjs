@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { firstIncident, launch, openPage, photograph, PATIENCE_MS, query, seen, startDemo } from '../halo.mjs';
+import { firstIncident, launch, openPage, photograph, PATIENCE_MS, query, seen, startDemo, until } from '../halo.mjs';
 
 describe('explore', () => {
   let halo, browser, page, incident, detail;
@@ -19,28 +19,66 @@ describe('explore', () => {
   });
 
   it('draws the topology with the blast radius of an incident', async () => {
-    await page.goto(`${halo.origin}/topology?incident=${incident.id}`);
-    const graph = page.locator('main canvas, main svg[data-testid="topology"]').first();
+    await page.goto(`${halo.origin}/topology`);
+    const graph = page.locator('.topology__graph canvas').first();
     await graph.waitFor();
     assert.ok((await graph.boundingBox()).width > 300, 'the graph has room');
-    await page.getByText(incident.id).first().waitFor();
+    const button = page.locator(`[data-testid="blast-radius"][data-id="${incident.id}"]`);
+    await button.click();
+    await page.waitForURL(/incident=/);
     await page.reload();
-    await page.getByText(incident.id).first().waitFor();
+    await page.locator(`[data-testid="blast-radius"][data-id="${incident.id}"][aria-pressed="true"]`).waitFor();
+    await graph.waitFor();
+    assert.ok(await isDrawn(graph), 'the graph is not blank');
   });
 
-  it('drills down to a metric: band, votes and explanation', async () => {
-    const member = detail.members[0];
+  it('opens an entity beside the graph and keeps it over a reload', async () => {
+    const entity = detail.causes[0].entity;
+    await seen(page, 'entity-search').fill(entity);
+    await page.locator('[data-testid="entity-link"]', { hasText: entity }).first().click();
+    const panel = page.locator(`[data-testid="entity-panel"][data-id="${entity}"]`);
+    await panel.waitFor();
+    await page.reload();
+    await panel.waitFor();
+    await seen(page, 'panel-series').first().waitFor();
+    await seen(page, 'close-panel').click();
+    await panel.waitFor({ state: 'detached' });
+  });
+
+  it('drills down to a metric: band, votes and data', async () => {
+    const id = detail.causes[0].series ?? detail.members[0].series;
     await page.goto(`${halo.origin}/metrics`);
-    await seen(page, 'metric-search').fill(member.metric ?? detail.causes[0].metric);
-    await seen(page, 'series-row').first().waitFor();
-    await page.goto(`${halo.origin}/metrics/${member.series}`);
+    await seen(page, 'metric-search').fill(detail.causes[0].entity);
+    await page.locator(`[data-testid="series-row"][data-id="${id}"] a`).first().click();
+    await page.waitForURL(`${halo.origin}/metrics/${id}`);
+    await page.reload();
+    await seen(page, 'metric-title').waitFor();
     const chart = page.locator('main canvas').first();
     await chart.waitFor();
     assert.ok((await chart.boundingBox()).height > 100, 'the chart has room');
-    for (const model of [/stl|seasonal/i, /forest/i, /autoencoder|LSTM/i]) await page.getByText(model).first().waitFor();
-    await page.reload();
-    await chart.waitFor();
-    assert.ok(page.url().endsWith(`/metrics/${member.series}`));
+    assert.ok(await isDrawn(chart), 'the chart is not blank');
+    for (const model of ['stl', 'forest', 'autoencoder']) await seen(page, `vote-${model}`).waitFor();
+    assert.ok((await seen(page, 'explanation').innerText()).length > 10, 'a sentence about the last sample');
+    const series = await query(halo.origin, { query: 'series', id });
+    assert.ok(series.points.some((point) => point.lower !== null && point.upper !== null), 'an expected band');
+    await seen(page, 'show-data').click();
+    await seen(page, 'data-table').waitFor();
+  });
+
+  it('marks a deploy on the chart of the entity it changed', async () => {
+    const id = detail.causes[0].series ?? detail.members[0].series;
+    const { entity } = detail.causes[0];
+    const { last_at: at } = (await query(halo.origin, { query: 'series', id })).summary;
+    const response = await fetch(`${halo.origin}/api/deploys`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ entity, version: 'v2.4.1-flow', at }),
+    });
+    assert.ok(response.ok, `${response.status} ${await response.text()}`);
+    await until('the series bears the marker', 15_000, async () => {
+      const { markers } = await query(halo.origin, { query: 'series', id });
+      return markers.some((marker) => marker.kind === 'deploy' && marker.text.includes('v2.4.1-flow'));
+    });
   });
 
   it('shows the wall without chrome, readable from afar', async () => {
@@ -88,3 +126,16 @@ describe('explore', () => {
 
   it('complains about nothing', () => assert.deepEqual(page.complaints, []));
 });
+
+/** Whether a canvas holds more than one color. */
+function isDrawn(canvas) {
+  return canvas.evaluate((element) => {
+    const { width, height } = element;
+    const { data } = element.getContext('2d').getImageData(0, 0, width, height);
+    const colors = new Set();
+    for (let at = 0; at < data.length && colors.size < 8; at += 4) {
+      colors.add((data[at] << 24) | (data[at + 1] << 16) | (data[at + 2] << 8) | data[at + 3]);
+    }
+    return colors.size >= 4;
+  });
+}
