@@ -1,1 +1,214 @@
 //! What a person may set, checked once.
+//!
+//! [`RawConfig`] is what `halo.toml` says; [`Config::try_from`] checks all of it and lists every problem, each with its
+//! dotted field. Everything has a safe default, so an empty file is a valid configuration.
+
+use crate::detect::DetectConfig;
+use crate::error::Error;
+use crate::pipeline::BrainConfig;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Database, log and history live here.
+    pub data_dir: PathBuf,
+    /// Shard threads; each owns a part of the series.
+    pub shards: usize,
+    pub detect: DetectConfig,
+    pub brain: BrainConfig,
+    /// A recording to replay beside the live sources.
+    pub replay: Option<ReplayConfig>,
+    /// Watch this host; milliseconds between two looks. `None`: off.
+    pub host_interval_ms: Option<u64>,
+    /// Base URL that playbook webhooks are sent to. `None`: proposals are shown, but cannot be approved.
+    pub webhook_base: Option<String>,
+    /// Memory for the verdicts shown in drill-downs, all series together.
+    pub verdict_bytes: usize,
+    /// Samples that may wait between log and shards before senders are told to slow down.
+    pub queue_samples: usize,
+    /// Most series of all sources together.
+    pub max_series: usize,
+    /// How long raw samples are kept.
+    pub retention_ms: i64,
+}
+
+/// How to replay a recording.
+#[derive(Clone, Debug)]
+pub struct ReplayConfig {
+    /// Folder of the recording; `None`: the bundled one.
+    pub path: Option<PathBuf>,
+    /// Recorded seconds per second.
+    pub speed: f64,
+}
+
+impl Config {
+    /// Safe defaults with a data directory.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            shards: std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 16),
+            detect: DetectConfig::default(),
+            brain: BrainConfig::default(),
+            replay: None,
+            host_interval_ms: None,
+            webhook_base: None,
+            verdict_bytes: 96 << 20,
+            queue_samples: 4 << 20,
+            max_series: 1_000_000,
+            retention_ms: 31 * 24 * 3600 * 1000,
+        }
+    }
+}
+
+/// `halo.toml`, field by field. Unknown fields are errors: a typo must not become a silent default.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    pub data_dir: Option<PathBuf>,
+    pub shards: Option<usize>,
+    pub detect: RawDetect,
+    pub host: RawHost,
+    pub replay: Option<RawReplay>,
+    pub act: RawAct,
+    pub limits: RawLimits,
+}
+
+/// `[detect]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawDetect {
+    /// False alerts per series and day to aim for; default 0.01.
+    pub false_alerts_per_series_per_day: Option<f64>,
+}
+
+/// `[host]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawHost {
+    /// Watch the machine Halo runs on; default true.
+    pub enabled: Option<bool>,
+    pub interval_secs: Option<u64>,
+}
+
+/// `[replay]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawReplay {
+    pub path: PathBuf,
+    /// Recorded seconds per second; default 300.
+    pub speed: Option<f64>,
+}
+
+/// `[act]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawAct {
+    /// Base URL that playbook webhooks are sent to.
+    pub webhook_base: Option<String>,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLimits {
+    pub max_series: Option<usize>,
+    pub queue_samples: Option<usize>,
+    pub retention_days: Option<u32>,
+}
+
+impl RawConfig {
+    /// Reads TOML.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with line and column of the first problem.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        toml::from_str(text).map_err(|e| Error::Config(vec![e.to_string().trim_end().replace('\n', " ")]))
+    }
+}
+
+impl TryFrom<RawConfig> for Config {
+    type Error = Error;
+
+    fn try_from(raw: RawConfig) -> Result<Self, Error> {
+        let mut problems = Vec::new();
+        let mut config = Self::new(raw.data_dir.unwrap_or_else(|| PathBuf::from("halo-data")));
+        if let Some(shards) = raw.shards {
+            check(&mut problems, (1..=256).contains(&shards), || format!("shards: must be 1 to 256, got {shards}"));
+            config.shards = shards;
+        }
+        if let Some(rate) = raw.detect.false_alerts_per_series_per_day {
+            check(&mut problems, rate > 0.0 && rate <= 100.0, || {
+                format!("detect.false_alerts_per_series_per_day: must be above 0 and at most 100, got {rate}")
+            });
+            config.detect.false_alerts_per_series_per_day = rate;
+        }
+        if raw.host.enabled.unwrap_or(true) {
+            let secs = raw.host.interval_secs.unwrap_or(5);
+            check(&mut problems, (1..=3600).contains(&secs), || format!("host.interval_secs: must be 1 to 3600, got {secs}"));
+            config.host_interval_ms = Some(secs.saturating_mul(1000));
+        }
+        if let Some(replay) = raw.replay {
+            let speed = replay.speed.unwrap_or(300.0);
+            check(&mut problems, speed.is_finite() && speed > 0.0, || format!("replay.speed: must be above 0, got {speed}"));
+            config.replay = Some(ReplayConfig { path: Some(replay.path), speed });
+        }
+        if let Some(base) = raw.act.webhook_base {
+            check(&mut problems, base.starts_with("http://") || base.starts_with("https://"), || {
+                format!("act.webhook_base: must start with http:// or https://, got {base:?}")
+            });
+            config.webhook_base = Some(base);
+        }
+        if let Some(max_series) = raw.limits.max_series {
+            check(&mut problems, max_series > 0, || "limits.max_series: must be above 0".to_owned());
+            config.max_series = max_series;
+        }
+        if let Some(queue) = raw.limits.queue_samples {
+            check(&mut problems, queue >= 10_000, || format!("limits.queue_samples: must be at least 10000, got {queue}"));
+            config.queue_samples = queue;
+        }
+        if let Some(days) = raw.limits.retention_days {
+            check(&mut problems, days > 0, || "limits.retention_days: must be above 0".to_owned());
+            config.retention_ms = i64::from(days) * 24 * 3600 * 1000;
+        }
+        if problems.is_empty() { Ok(config) } else { Err(Error::Config(problems)) }
+    }
+}
+
+fn check(problems: &mut Vec<String>, ok: bool, message: impl FnOnce() -> String) {
+    if !ok {
+        problems.push(message());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_a_configuration() {
+        let config = Config::try_from(RawConfig::parse("").unwrap()).unwrap();
+        assert!(config.shards >= 1 && config.host_interval_ms == Some(5000) && config.replay.is_none());
+    }
+
+    #[test]
+    fn every_problem_is_listed() {
+        let raw = RawConfig::parse(
+            "shards = 0\n[detect]\nfalse_alerts_per_series_per_day = -1.0\n[act]\nwebhook_base = \"ftp://x\"\n[limits]\nmax_series = 0\n",
+        )
+        .unwrap();
+        let Err(Error::Config(problems)) = Config::try_from(raw) else { panic!("must not be accepted") };
+        let fields: Vec<_> = problems.iter().map(|p| p.split(':').next().unwrap_or_default()).collect();
+        assert_eq!(
+            fields,
+            ["shards", "detect.false_alerts_per_series_per_day", "act.webhook_base", "limits.max_series"]
+        );
+    }
+
+    #[test]
+    fn a_typo_is_an_error() {
+        let error = RawConfig::parse("shard = 2\n").unwrap_err().to_string();
+        assert!(error.contains("shard") && error.contains("line 1"), "{error}");
+    }
+}

@@ -1,1 +1,18 @@
 //! The loop: the one module that knows every stage.
+//!
+//! [`Lane`] is the whole loop up to prediction as a synchronous stepper: back-tests and scenarios in simulated time run on
+//! it. [`Engine`] is the same parts spread over threads: shards own series and detect, one coordinator correlates, predicts, proposes
+//! and follows orders. The coordinator is plain state without IO; what it decides is carried out around it.
+
+mod brain;
+mod coordinator;
+mod engine;
+mod lane;
+mod live;
+mod message;
+mod shard;
+
+pub use brain::{Brain, BrainConfig, BrainOutput, Ids};
+pub use coordinator::REPLAY_SOURCE;
+pub use engine::{Engine, IngestReport, WriteError};
+pub use lane::{EVIDENCE_SCORE, Lane, LaneConfig, LaneOutput};

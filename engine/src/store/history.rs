@@ -173,6 +173,11 @@ impl History {
         self.sealed_until
     }
 
+    /// The newest samples in memory, at most `count`, oldest first.
+    pub fn newest(&self, count: usize) -> &[(Timestamp, f64)] {
+        &self.samples[self.samples.len().saturating_sub(count)..]
+    }
+
     /// What is in memory between two times, oldest first: open samples and unsaved chunks. The rest is in the store, and
     /// what is in both is told apart by its time.
     ///

@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 /// A position in the log: bytes since its first record ever.
@@ -51,6 +53,7 @@ pub struct Recovery {
 pub struct Log {
     appends: mpsc::Sender<Append>,
     dir: PathBuf,
+    end: Arc<AtomicU64>,
     writer: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -119,6 +122,11 @@ impl Log {
         let gone = || Error::Unavailable("the log is closed: the engine is shutting down".to_owned());
         self.appends.send(Append { framed, done }).await.map_err(|_| gone())?;
         wait.await.map_err(|_| gone())?
+    }
+
+    /// Position after the newest record that is on disk.
+    pub fn end(&self) -> Position {
+        Position(self.end.load(Ordering::Acquire))
     }
 
     /// Removes segments that hold nothing at or after `checkpoint`.
@@ -205,6 +213,8 @@ struct Writer {
     /// Position of the segment's first byte.
     start: u64,
     end: u64,
+    /// `end`, for everybody else.
+    shared_end: Arc<AtomicU64>,
     buffer: Vec<u8>,
 }
 
@@ -217,6 +227,7 @@ impl Writer {
         let before = self.end;
         match self.write() {
             Ok(()) => {
+                self.shared_end.store(self.end, Ordering::Release);
                 let mut position = before;
                 for append in group.drain(..) {
                     position += append.framed.len() as u64;

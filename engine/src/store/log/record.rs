@@ -1,7 +1,6 @@
 //! What the log holds.
 
 use crate::series::{Sample, SeriesInfo};
-use wire::topology::{Deploy, Edge};
 use wire::{SeriesId, Timestamp};
 
 /// Samples of one request, with the series it named for the first time.
@@ -16,13 +15,9 @@ pub struct Batch {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     Batch(Batch),
-    Deploy(Deploy),
-    Edge(Edge),
 }
 
 const BATCH: u8 = 1;
-const DEPLOY: u8 = 2;
-const EDGE: u8 = 3;
 
 /// Series id, timestamp, value.
 const SAMPLE_BYTES: usize = 24;
@@ -41,14 +36,6 @@ impl Record {
                     out.extend_from_slice(&sample.at.as_millis().to_le_bytes());
                     out.extend_from_slice(&sample.value.to_bits().to_le_bytes());
                 }
-            }
-            Self::Deploy(deploy) => {
-                out.push(DEPLOY);
-                put_json(out, deploy);
-            }
-            Self::Edge(edge) => {
-                out.push(EDGE);
-                put_json(out, edge);
             }
         }
     }
@@ -77,8 +64,6 @@ impl Record {
                     samples,
                 }))
             }
-            DEPLOY => take_json(&mut rest).map(Self::Deploy),
-            EDGE => take_json(&mut rest).map(Self::Edge),
             kind => Err(format!("record of kind {kind}, written by a newer version")),
         }
     }

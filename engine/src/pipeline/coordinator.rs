@@ -1,0 +1,337 @@
+//! Everything after detection, in one place with one owner: lanes with their incidents and predictions, proposals,
+//! thresholds, audit, and the snapshot that people see.
+//!
+//! It is plain state: it reads no clock and does no IO. What must be stored or executed is returned as [`Effect`]s, which
+//! the engine carries out. So commands cannot race, and a test can drive it step by step.
+
+mod command;
+mod remedy;
+mod snapshot;
+
+use super::brain::{Brain, BrainOutput, Ids};
+use super::message::{Clocks, Observed, Tally};
+use crate::correlate::{ChangeKind, Incident, IncidentChange, IncidentIds, Observation};
+use crate::predict::PredictionIds;
+use crate::decide::audit::AuditChain;
+use crate::error::Result;
+use crate::learn::Thresholds;
+use crate::ingest::Rejection;
+use crate::series::MetricClass;
+use crate::config::Config;
+use remedy::Remedies;
+use snapshot::{Rate, SourceStats};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use wire::incident::IncidentDetail;
+use wire::prediction::Prediction;
+use wire::proposal::{AuditEntry, Proposal};
+use wire::series::{Marker, MarkerKind};
+use wire::status::{Model, Replay};
+use wire::topology::{Deploy, Edge};
+use wire::{IncidentId, PredictionId, Timestamp};
+
+/// A time domain: what shares a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum LaneName {
+    /// Sources that live now.
+    Wall,
+    /// The recording: its own timestamps, its own clock.
+    Replay,
+}
+
+/// Name of the source that replays a recording.
+pub const REPLAY_SOURCE: &str = "replay";
+
+/// Whether samples of a source go into the log and the store. A recording is a file: it can be read again, and when it
+/// is, it starts over.
+pub(crate) fn is_durable(source: &str) -> bool {
+    source != REPLAY_SOURCE
+}
+
+impl LaneName {
+    pub(crate) fn of(source: &str) -> Self {
+        if source == REPLAY_SOURCE { Self::Replay } else { Self::Wall }
+    }
+}
+
+/// What the engine must do because of what the coordinator decided.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    SaveIncident(Box<Incident>),
+    SavePrediction(Box<Prediction>),
+    SaveProposal(Box<Proposal>),
+    SaveDeploy(Deploy),
+    SaveEdge(Edge),
+    AppendAudit(AuditEntry),
+    /// A small value to keep, as JSON.
+    SaveSetting { key: &'static str, value: String },
+    /// Feedback moved a threshold: tell the shards.
+    SetThreshold { class: MetricClass, threshold: f32 },
+    /// Carry out what was approved.
+    Execute(Box<crate::decide::Approved>),
+}
+
+/// What a new coordinator starts from: what an earlier run left in the store.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    pub(crate) incidents: Vec<Incident>,
+    pub(crate) predictions: Vec<Prediction>,
+    pub(crate) proposals: Vec<Proposal>,
+    pub(crate) deploys: Vec<Deploy>,
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) audit: AuditChain,
+    pub(crate) kill_switch: bool,
+    pub(crate) thresholds: Thresholds,
+    /// Greatest numbers given so far, also to ones that are no longer kept.
+    pub(crate) last_incident: u64,
+    pub(crate) last_proposal: u64,
+}
+
+/// One lane and its clock.
+#[derive(Debug)]
+struct LaneState {
+    brain: Brain,
+    /// The wall clock, or how far the recording has come.
+    clock: Timestamp,
+    pending: Vec<Observation>,
+    looked_ahead: BrainOutput,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Coordinator {
+    lanes: BTreeMap<LaneName, LaneState>,
+    predictions: BTreeMap<PredictionId, Prediction>,
+    proposals: BTreeMap<wire::ProposalId, Proposal>,
+    remedies: Remedies,
+    /// Oldest first.
+    deploys: Vec<Deploy>,
+    edges: BTreeSet<Edge>,
+    edges_by_lane: BTreeMap<Edge, LaneName>,
+    sources: BTreeMap<Arc<str>, SourceStats>,
+    audit: AuditChain,
+    kill_switch: bool,
+    thresholds: Thresholds,
+    models: Vec<Model>,
+    replay: Option<Replay>,
+    started: Timestamp,
+    false_alerts_per_series_per_day: f64,
+    rate: Rate,
+    anomalies: u64,
+    /// Series that are in an anomalous span, to count spans rather than samples.
+    anomalous: BTreeMap<wire::SeriesId, Timestamp>,
+    alerts: u64,
+    incidents_opened: u64,
+}
+
+/// Two anomalous samples of a series this many steps apart belong to one span: one alert of a tool without correlation.
+const ALERT_GAP_STEPS: i64 = 3;
+
+impl Coordinator {
+    pub(crate) fn new(config: &Config, models: Vec<Model>, mut restored: Restored, now: Timestamp) -> Result<Self> {
+        let remedies = Remedies::bundled(config.webhook_base.clone(), restored.last_proposal)?;
+        Self::close_interrupted(&mut restored.proposals, now);
+        let ids = Ids { incidents: IncidentIds::after(restored.last_incident), predictions: PredictionIds::default() };
+        for prediction in &restored.predictions {
+            ids.predictions.reserve(&prediction.id);
+        }
+        let mut lanes = BTreeMap::new();
+        for name in [LaneName::Wall, LaneName::Replay] {
+            let mut brain = Brain::new(config.brain.clone(), &ids);
+            let own: Vec<Incident> = restored.incidents.iter().filter(|i| LaneName::of(&i.source) == name).cloned().collect();
+            brain.correlator.restore(own);
+            if name == LaneName::Wall {
+                brain.predictor.restore(restored.predictions.clone());
+            }
+            let clock = if name == LaneName::Wall { now } else { Timestamp::default() };
+            lanes.insert(name, LaneState { brain, clock, pending: Vec::new(), looked_ahead: BrainOutput::default() });
+        }
+        let mut coordinator = Self {
+            lanes,
+            predictions: restored.predictions.into_iter().map(|p| (p.id.clone(), p)).collect(),
+            proposals: restored.proposals.into_iter().map(|p| (p.id.clone(), p)).collect(),
+            remedies,
+            deploys: Vec::new(),
+            edges: BTreeSet::new(),
+            edges_by_lane: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            audit: restored.audit,
+            kill_switch: restored.kill_switch,
+            thresholds: restored.thresholds,
+            models,
+            replay: None,
+            started: now,
+            false_alerts_per_series_per_day: config.detect.false_alerts_per_series_per_day,
+            rate: Rate::default(),
+            anomalies: 0,
+            anomalous: BTreeMap::new(),
+            alerts: 0,
+            incidents_opened: 0,
+        };
+        for edge in restored.edges {
+            coordinator.declare_edge(LaneName::Wall, edge);
+        }
+        for deploy in restored.deploys {
+            coordinator.record_deploy(LaneName::Wall, deploy);
+        }
+        Ok(coordinator)
+    }
+
+    /// A source exists, also before its first sample.
+    pub(crate) fn declare_source(&mut self, name: &Arc<str>, kind: &str, note: &str) {
+        let stats = self.sources.entry(Arc::clone(name)).or_default();
+        kind.clone_into(&mut stats.kind);
+        note.clone_into(&mut stats.note);
+    }
+
+    pub(crate) fn declare_edge(&mut self, lane: LaneName, edge: Edge) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.brain.declare_edge(edge.clone());
+        }
+        self.edges_by_lane.insert(edge.clone(), lane);
+        self.edges.insert(edge);
+    }
+
+    pub(crate) fn record_deploy(&mut self, lane: LaneName, deploy: Deploy) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.brain.record_deploy(deploy.clone());
+        }
+        self.deploys.push(deploy);
+    }
+
+    /// How far the recording has come.
+    pub(crate) fn replay_at(&mut self, replay: Replay) {
+        if let Some(lane) = self.lanes.get_mut(&LaneName::Replay) {
+            lane.clock = lane.clock.max(replay.clock);
+        }
+        if replay.phase == "finished"
+            && let Some(stats) = self.sources.get_mut(REPLAY_SOURCE)
+        {
+            stats.finished = true;
+        }
+        self.replay = Some(replay);
+    }
+
+    /// Samples that were refused before or by admission.
+    pub(crate) fn refused(&mut self, source: &Arc<str>, rejections: &[Rejection]) {
+        self.sources.entry(Arc::clone(source)).or_default().count_rejections(rejections);
+    }
+
+    /// Takes what a shard saw; it is judged at the next tick, together with what the other shards saw at that time.
+    pub(crate) fn observed(&mut self, observed: Observed, now: Timestamp) {
+        match observed {
+            Observed::Samples { source, newest, taken, observations } => {
+                let stats = self.sources.entry(Arc::clone(&source)).or_default();
+                stats.samples += taken;
+                stats.last_at = stats.last_at.max(newest);
+                stats.last_seen = Some(now);
+                for observation in observations.iter().filter(|o| o.detection.anomaly) {
+                    self.anomalies += 1;
+                    let at = observation.detection.at;
+                    let gap_ms = (observation.info.step_ms.max(1000)) * ALERT_GAP_STEPS;
+                    let before = self.anomalous.insert(observation.info.id, at);
+                    self.alerts += u64::from(before.is_none_or(|before| at.millis_since(before) > gap_ms));
+                }
+                if let Some(lane) = self.lanes.get_mut(&LaneName::of(&source)) {
+                    lane.pending.extend(observations);
+                }
+            }
+            Observed::Outlook { source, info, outlook, limit } => {
+                if let Some(lane) = self.lanes.get_mut(&LaneName::of(&source)) {
+                    let at = outlook.at;
+                    lane.brain.look_ahead(at, &info, &outlook, limit, &mut lane.looked_ahead);
+                }
+            }
+        }
+    }
+
+    /// Moves every lane on, proposes remedies for what is new, and builds the snapshot to show.
+    pub(crate) fn tick(&mut self, now: Timestamp, tally: &Tally, effects: &mut Vec<Effect>) -> wire::stream::Snapshot {
+        let mut incidents = Vec::new();
+        let mut predictions = Vec::new();
+        for (name, lane) in &mut self.lanes {
+            if *name == LaneName::Wall {
+                lane.clock = now;
+            }
+            // Shards report in any order; what happened first is judged first, and always in the same order.
+            let mut pending = std::mem::take(&mut lane.pending);
+            pending.sort_by_key(|o| (o.detection.at, o.detection.series));
+            let mut out = std::mem::take(&mut lane.looked_ahead);
+            lane.brain.step(lane.clock, &pending, &mut out);
+            incidents.extend(out.incidents);
+            predictions.extend(out.predictions);
+        }
+        for change in incidents {
+            self.incident_changed(change, now, effects);
+        }
+        for change in predictions {
+            self.prediction_changed(change.prediction, now, effects);
+        }
+        self.expire_proposals(now, effects);
+        self.build_snapshot(now, tally)
+    }
+
+    fn incident_changed(&mut self, change: IncidentChange, now: Timestamp, effects: &mut Vec<Effect>) {
+        let incident = &change.incident;
+        if matches!(change.kind, ChangeKind::Opened | ChangeKind::Reopened | ChangeKind::Resolved | ChangeKind::Merged) {
+            self.incidents_opened += u64::from(change.kind == ChangeKind::Opened);
+            let what = format!("incident_{:?}", change.kind).to_lowercase();
+            self.audit(now, "engine", &what, incident.id.as_str(), &incident.title, effects);
+        }
+        if matches!(change.kind, ChangeKind::Resolved | ChangeKind::Merged) {
+            self.verify_resolved(incident, now, effects);
+        }
+        self.propose_for_incident(incident, now, effects);
+        effects.push(Effect::SaveIncident(Box::new(change.incident)));
+    }
+
+    fn prediction_changed(&mut self, prediction: Prediction, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.propose_for_prediction(&prediction, now, effects);
+        self.predictions.insert(prediction.id.clone(), prediction.clone());
+        effects.push(Effect::SavePrediction(Box::new(prediction)));
+    }
+
+    fn audit(&mut self, at: Timestamp, actor: &str, action: &str, subject: &str, detail: &str, effects: &mut Vec<Effect>) {
+        let entry = self.audit.append(at, actor, action, subject, detail);
+        effects.push(Effect::AppendAudit(entry));
+    }
+
+    /// The incident page.
+    pub(crate) fn incident(&self, id: &IncidentId) -> Option<IncidentDetail> {
+        let incident = self.lanes.values().find_map(|lane| lane.brain.correlator.incident(id))?;
+        let mut detail = incident.detail();
+        detail.proposals = self.proposals.values().filter(|p| p.incident.as_ref() == Some(id)).map(|p| p.id.clone()).collect();
+        Some(detail)
+    }
+
+    /// Deploys and incidents that touch an entity, as markers for its charts.
+    pub(crate) fn markers(&self, entity: &wire::EntityId) -> Vec<Marker> {
+        let mut markers: Vec<Marker> = self
+            .deploys
+            .iter()
+            .filter(|d| d.entity == *entity)
+            .map(|d| Marker { at: d.at, kind: MarkerKind::Deploy, text: d.version.clone() })
+            .collect();
+        for incident in self.lanes.values().flat_map(|lane| lane.brain.correlator.incidents()).filter(|i| i.entities().contains(entity)) {
+            markers.push(Marker { at: incident.started, kind: MarkerKind::IncidentStart, text: incident.id.to_string() });
+            if let Some(ended) = incident.ended {
+                markers.push(Marker { at: ended, kind: MarkerKind::IncidentEnd, text: incident.id.to_string() });
+            }
+        }
+        markers.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
+        markers
+    }
+
+    /// Each source's clock: what "now" means for its series.
+    pub(crate) fn clocks(&self) -> Clocks {
+        self.sources
+            .keys()
+            .filter_map(|name| self.lanes.get(&LaneName::of(name)).map(|lane| (Arc::clone(name), lane.clock)))
+            .collect()
+    }
+
+    /// The newest links of the audit chain, newest first.
+    pub(crate) fn audit_tail(&self, limit: usize) -> Vec<AuditEntry> {
+        self.audit.tail(limit)
+    }
+}

@@ -1,0 +1,122 @@
+//! Orders from people, each checked against the role of who gives it, audited, and answered with a sentence.
+
+use super::{Coordinator, Effect, LaneName};
+use crate::correlate::{CorrelateError, IncidentChange};
+use crate::detect::SHIPPED_THRESHOLD;
+use std::collections::BTreeSet;
+use wire::command::Command;
+use wire::incident::Verdict;
+use wire::query::{ApiError, ErrorKind, Reply};
+use wire::series::MetricClass;
+use wire::status::Identity;
+use wire::topology::Deploy;
+use wire::{IncidentId, Timestamp};
+
+impl Coordinator {
+    /// Follows an order.
+    ///
+    /// # Errors
+    /// `Forbidden` if the role is not enough, `NotFound` for an unknown id, `Conflict` if somebody was faster or the plan
+    /// is not the one that was shown, `Invalid` if the order makes no sense. Nothing has changed then.
+    pub(crate) fn command(&mut self, identity: &Identity, command: Command, now: Timestamp, effects: &mut Vec<Effect>) -> Result<Reply, ApiError> {
+        if identity.role < command.required_role() {
+            return Err(ApiError::new(
+                ErrorKind::Forbidden,
+                format!("{} is a {:?}; this takes an {:?}: ask an admin for a token with that role", identity.name, identity.role, command.required_role()),
+            ));
+        }
+        let who = identity.name.as_str();
+        let done = match command {
+            Command::Approve { proposal, plan_hash } => self.approve(identity, &proposal, &plan_hash, now, effects)?,
+            Command::Reject { proposal, reason } => self.reject(identity, &proposal, &reason, now, effects)?,
+            Command::Acknowledge { incident } => {
+                let change = self.on_incident(&incident, |correlator, now| correlator.acknowledge(&incident, who, now))?;
+                self.incident_order(who, "acknowledge", change, "", now, effects)
+            }
+            Command::Resolve { incident } => {
+                let change = self.on_incident(&incident, |correlator, now| correlator.resolve(&incident, who, now))?;
+                self.incident_order(who, "resolve", change, "", now, effects)
+            }
+            Command::Feedback { incident, verdict, note } => {
+                let change = self.on_incident(&incident, |correlator, now| correlator.feedback(&incident, who, verdict, &note, now))?;
+                self.learn(verdict, &change, effects);
+                self.incident_order(who, feedback_name(verdict), change, &note, now, effects)
+            }
+            Command::RecordDeploy { deploy } => self.deployed(who, deploy, now, effects)?,
+            Command::DeclareEdge { edge } => {
+                let text = format!("{} depends on {}", edge.caller, edge.callee);
+                if edge.caller == edge.callee {
+                    return Err(ApiError::new(ErrorKind::Invalid, format!("{} cannot depend on itself", edge.caller)));
+                }
+                self.declare_edge(LaneName::Wall, edge.clone());
+                effects.push(Effect::SaveEdge(edge));
+                self.audit(now, who, "declare_edge", &text, "", effects);
+                text
+            }
+            Command::SetKillSwitch { on } => {
+                self.kill_switch = on;
+                effects.push(Effect::SaveSetting { key: "kill_switch", value: on.to_string() });
+                self.audit(now, who, if on { "kill_switch_on" } else { "kill_switch_off" }, "all actions", "", effects);
+                if on { "the kill switch is on: nothing will act" } else { "the kill switch is off" }.to_owned()
+            }
+        };
+        Ok(Reply::Done(done))
+    }
+
+    /// Runs an order on the lane that owns the incident, at that lane's time.
+    fn on_incident(
+        &mut self,
+        id: &IncidentId,
+        order: impl FnOnce(&mut crate::correlate::Correlator, Timestamp) -> Result<IncidentChange, CorrelateError>,
+    ) -> Result<IncidentChange, ApiError> {
+        let lane = self
+            .lanes
+            .values_mut()
+            .find(|lane| lane.brain.correlator.incident(id).is_some())
+            .ok_or_else(|| ApiError::new(ErrorKind::NotFound, format!("no incident {id}: reload the list")))?;
+        let now = lane.clock;
+        order(&mut lane.brain.correlator, now).map_err(|error| match error {
+            CorrelateError::Unknown(_) => ApiError::new(ErrorKind::NotFound, error.to_string()),
+            CorrelateError::WrongState { .. } => ApiError::new(ErrorKind::Conflict, error.to_string()),
+        })
+    }
+
+    /// Feedback moves the thresholds of the classes that made the incident.
+    fn learn(&mut self, verdict: Verdict, change: &IncidentChange, effects: &mut Vec<Effect>) {
+        let classes: BTreeSet<MetricClass> = change.incident.infos.values().map(|info| info.class).collect();
+        for class in self.thresholds.feedback(verdict, &classes) {
+            effects.push(Effect::SetThreshold { class, threshold: self.thresholds.threshold(class, SHIPPED_THRESHOLD) });
+        }
+        let value = serde_json::to_string(&self.thresholds).expect("plain data always serializes");
+        effects.push(Effect::SaveSetting { key: "thresholds", value });
+    }
+
+    fn incident_order(&mut self, who: &str, action: &str, change: IncidentChange, note: &str, now: Timestamp, effects: &mut Vec<Effect>) -> String {
+        let id = change.incident.id.clone();
+        self.audit(now, who, action, id.as_str(), note, effects);
+        effects.push(Effect::SaveIncident(Box::new(change.incident)));
+        format!("{id}: {}", action.replace('_', " "))
+    }
+
+    /// A version went live among the wall clock's sources.
+    pub(crate) fn deployed(&mut self, who: &str, deploy: Deploy, now: Timestamp, effects: &mut Vec<Effect>) -> Result<String, ApiError> {
+        for (field, value) in [("entity", deploy.entity.as_str()), ("version", deploy.version.as_str())] {
+            if value.trim().is_empty() || value.len() > 1024 {
+                return Err(ApiError::new(ErrorKind::Invalid, format!("deploy.{field}: must have 1 to 1024 characters")));
+            }
+        }
+        let text = format!("{} {}", deploy.entity, deploy.version);
+        self.record_deploy(LaneName::Wall, deploy.clone());
+        effects.push(Effect::SaveDeploy(deploy));
+        self.audit(now, who, "deploy", &text, "", effects);
+        Ok(format!("deploy of {text} recorded"))
+    }
+}
+
+fn feedback_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Useful => "feedback_useful",
+        Verdict::WrongCause => "feedback_wrong_cause",
+        Verdict::FalseAlarm => "feedback_false_alarm",
+    }
+}

@@ -1,0 +1,183 @@
+//! The engine: starts the threads, owns the log and the store, and is the one facade for servers, desktop and tests.
+
+mod inbox;
+mod query;
+mod restore;
+mod sources;
+mod task;
+
+pub use inbox::{IngestReport, WriteError};
+
+use super::coordinator::Coordinator;
+use crate::act::Executors;
+use super::live::Live;
+use super::message::{Observed, ShardMessage};
+use super::shard::Shard;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::detect::Models;
+use crate::error::{Error, Result};
+use crate::handle::Handle;
+use crate::ingest::registry::Registry;
+use crate::store::Store;
+use crate::store::log::Log;
+use crate::store::sqlite::SqliteStore;
+use query::InProcess;
+use std::sync::Arc;
+use task::Order;
+use tokio::sync::{Mutex, RwLock, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use wire::status::{Identity, Status};
+use wire::{SeriesId, Timestamp};
+
+/// Messages that may wait for a shard. Each is a batch, so this bounds latency; the samples are bounded by
+/// `Config::queue_samples`.
+const SHARD_QUEUE: usize = 256;
+
+/// Messages of shards and orders of people that may wait for the coordinator.
+const COORDINATOR_QUEUE: usize = 1024;
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    log: Log,
+    store: Arc<dyn Store>,
+    shards: Vec<mpsc::Sender<ShardMessage>>,
+    observed: mpsc::Sender<Observed>,
+    orders: mpsc::Sender<Order>,
+    live: Arc<Live>,
+    /// One permit per sample that may wait between log and shards.
+    room: Semaphore,
+    /// Held for reading between log and shards, for writing while the log is cut.
+    gate: RwLock<()>,
+    executors: Executors,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<JoinSet<()>>,
+    threads: std::sync::Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Opens the data directory, replays the log, and starts everything.
+    ///
+    /// # Errors
+    /// Whatever keeps the data directory, the models, the policies or the recording from being used.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|e| Error::io("cannot create the data directory", &config.data_dir, e))?;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir.join("halo.db")).await?);
+        let models = Arc::new(Models::bundled()?);
+        let now = clock.now();
+        let (saved, restored) = restore::load(store.as_ref(), &config).await?;
+        let thresholds = restored.thresholds.clone();
+        let coordinator = Coordinator::new(&config, models.describe(), restored, now)?;
+        let executors = Executors::new(config.webhook_base.clone())?;
+
+        let (observed, from_shards) = mpsc::channel(COORDINATOR_QUEUE);
+        let (shards, threads) = start_shards(&config, &models, &observed)?;
+        let mut records = Vec::new();
+        let (log, recovery) = Log::open(&config.data_dir.join("log"), saved.checkpoint, |record| {
+            records.push(record);
+            Ok(())
+        })?;
+        for damage in &recovery.damage {
+            tracing::warn!(%damage, "the log was damaged; everything before the damage is kept");
+        }
+
+        let (orders, from_people) = mpsc::channel(COORDINATOR_QUEUE);
+        let (stop, stopped) = watch::channel(false);
+        let live = Arc::new(Live::new(wire::stream::Snapshot { version: wire::VERSION, ..Default::default() }));
+        let engine = Arc::new(Self {
+            registry: Registry::default(),
+            log,
+            store,
+            shards,
+            observed,
+            orders,
+            live,
+            room: Semaphore::new(config.queue_samples.min(Semaphore::MAX_PERMITS)),
+            gate: RwLock::new(()),
+            executors,
+            stop,
+            tasks: Mutex::new(JoinSet::new()),
+            threads: std::sync::Mutex::new(threads),
+            clock,
+            config,
+        });
+        let mut tasks = engine.tasks.lock().await;
+        tasks.spawn(task::run(Arc::clone(&engine), coordinator, from_shards, from_people, stopped.clone()));
+        engine.restore_series(saved, records, &thresholds).await?;
+        sources::start(&engine, &mut tasks, &stopped)?;
+        drop(tasks);
+        Ok(engine)
+    }
+
+    /// The engine in the eyes of `identity`.
+    pub fn handle(self: &Arc<Self>, identity: Identity) -> Arc<dyn Handle> {
+        Arc::new(InProcess { engine: Arc::clone(self), identity })
+    }
+
+    /// The present instant on the engine's wall clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What the engine knows of itself.
+    pub fn status(&self) -> Status {
+        self.live.snapshot(&Identity::default()).status
+    }
+
+    /// The engine's own metrics in the Prometheus text format.
+    pub fn metrics_text(&self) -> String {
+        crate::telemetry::metrics_text(&self.status())
+    }
+
+    /// Series by id, shared by all decoders.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Stops sources and coordinator, keeps everything that is in memory, and waits for the threads.
+    pub async fn shutdown(&self) {
+        self.stop.send_replace(true);
+        let mut tasks = self.tasks.lock().await;
+        while tasks.join_next().await.is_some() {}
+        if let Err(error) = self.seal(true).await {
+            tracing::error!(%error, "history could not be sealed; the log still has it");
+        }
+    }
+
+    fn shard_of(&self, series: SeriesId) -> usize {
+        // The id is a hash already; its high bits are as good as any.
+        ((u128::from(series.0) * self.shards.len() as u128) >> 64) as usize
+    }
+
+    async fn to_shard(&self, shard: usize, message: ShardMessage) -> Result<()> {
+        self.shards[shard].send(message).await.map_err(|_| gone())
+    }
+}
+
+/// The engine is going away.
+fn gone() -> Error {
+    Error::Unavailable("the engine is shutting down".to_owned())
+}
+
+type Shards = (Vec<mpsc::Sender<ShardMessage>>, Vec<std::thread::JoinHandle<()>>);
+
+fn start_shards(config: &Config, models: &Arc<Models>, observed: &mpsc::Sender<Observed>) -> Result<Shards> {
+    let mut senders = Vec::new();
+    let mut threads = Vec::new();
+    for number in 0..config.shards {
+        let (sender, inbox) = mpsc::channel(SHARD_QUEUE);
+        let shard = Shard::new(config.detect.clone(), Arc::clone(models), config.verdict_bytes / config.shards, observed.clone());
+        let thread = std::thread::Builder::new()
+            .name(format!("halo-shard-{number}"))
+            .spawn(move || shard.run(inbox))
+            .map_err(|e| Error::io("cannot start a shard thread", "", e))?;
+        senders.push(sender);
+        threads.push(thread);
+    }
+    Ok((senders, threads))
+}

@@ -1,0 +1,186 @@
+//! The way in: decoded samples to the log, then to the shards that own their series.
+
+use super::{Engine, gone};
+use crate::error::{Error, Result};
+use crate::ingest::admit::too_far_ahead;
+use crate::ingest::prometheus::{DecodeError, Limits, decode_v1};
+use crate::ingest::{IngestBatch, RejectReason, Rejection};
+use crate::pipeline::coordinator::is_durable;
+use crate::pipeline::engine::task::Order;
+use crate::pipeline::message::ShardMessage;
+use crate::series::{Sample, SeriesInfo};
+use crate::store::Change;
+use crate::store::log::{Batch, Record};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use wire::SeriesId;
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IngestReport {
+    /// Samples that are durable and were taken.
+    pub accepted: u64,
+    /// The rest, by reason.
+    pub rejections: Vec<Rejection>,
+}
+
+/// Why nothing of a request was taken.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Engine(#[from] Error),
+}
+
+impl Engine {
+    /// Takes one remote-write 1.x request. Returns once every accepted sample is durable.
+    ///
+    /// # Errors
+    /// [`WriteError::Decode`] if the bytes make no sense, [`WriteError::Engine`] if it must be sent again later.
+    pub async fn remote_write(&self, body: &[u8]) -> Result<IngestReport, WriteError> {
+        let batch = decode_v1(body, &Limits::default(), self.registry())?;
+        Ok(self.ingest("remote_write", batch).await?)
+    }
+
+    /// Takes decoded samples of a source. Returns once every accepted sample is durable and judged.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the engine is overloaded, shutting down, or cannot write its log: nothing was taken,
+    /// sending the same again is safe.
+    pub async fn ingest(&self, source: &str, mut batch: IngestBatch) -> Result<IngestReport> {
+        let source: Arc<str> = source.into();
+        let mut rejections = std::mem::take(&mut batch.rejections);
+        if is_durable(&source) {
+            self.refuse_future(&mut batch.samples, &mut rejections);
+        }
+        let permits = u32::try_from(batch.samples.len()).unwrap_or(u32::MAX);
+        let _room = self.room.try_acquire_many(permits).map_err(|_| {
+            Error::Unavailable(format!("{permits} samples find no room behind the ones that wait: send again later"))
+        })?;
+        let _open = self.gate.read().await;
+        let added = self.add_series(&source, batch.new_series, &mut batch.samples, &mut rejections).await?;
+        let samples = batch.samples.len() as u64;
+        if is_durable(&source) && (!batch.samples.is_empty() || !added.is_empty()) {
+            let record = Record::Batch(Batch {
+                source: source.to_string(),
+                new_series: added,
+                samples: batch.samples,
+            });
+            self.log.append(&record).await?;
+            let Record::Batch(logged) = record;
+            batch.samples = logged.samples;
+        }
+        rejections.extend(self.apply(&source, batch.samples).await?);
+        for (series, _) in batch.stale {
+            self.to_shard(self.shard_of(series), ShardMessage::Ended { series }).await?;
+        }
+        let rejections = merge(rejections);
+        if !rejections.is_empty() {
+            let order = Order::Refused { source, rejections: rejections.clone() };
+            self.orders.send(order).await.map_err(|_| gone())?;
+        }
+        let late: u64 = rejections.iter().filter(|r| r.from_admission()).map(|r| r.samples).sum();
+        Ok(IngestReport { accepted: samples.saturating_sub(late), rejections })
+    }
+
+    /// Hands durable samples to the shards and waits for their verdict on each.
+    pub(super) async fn apply(&self, source: &Arc<str>, samples: Vec<Sample>) -> Result<Vec<Rejection>> {
+        let mut parts: Vec<Vec<Sample>> = vec![Vec::new(); self.shards.len()];
+        if let [only] = parts.as_mut_slice() {
+            *only = samples;
+        } else {
+            for sample in samples {
+                parts[self.shard_of(sample.series)].push(sample);
+            }
+        }
+        let mut replies = Vec::new();
+        for (shard, samples) in parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty()) {
+            let (reply, answer) = oneshot::channel();
+            self.to_shard(shard, ShardMessage::Batch { source: Arc::clone(source), samples, reply }).await?;
+            replies.push(answer);
+        }
+        let mut rejections = Vec::new();
+        for answer in replies {
+            rejections.extend(answer.await.map_err(|_| gone())?);
+        }
+        Ok(rejections)
+    }
+
+    /// Registers series and tells their shards. Samples of series that find no room are taken out.
+    async fn add_series(
+        &self,
+        source: &Arc<str>,
+        infos: Vec<SeriesInfo>,
+        samples: &mut Vec<Sample>,
+        rejections: &mut Vec<Rejection>,
+    ) -> Result<Vec<SeriesInfo>> {
+        if infos.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (added, refused) = self.registry.add(infos, self.config.max_series);
+        if refused > 0 {
+            let before = samples.len();
+            self.registry.with_known(|known| samples.retain(|s| known(s.series)));
+            rejections.push(Rejection {
+                reason: RejectReason::TooManySeries,
+                samples: (before - samples.len()) as u64,
+                example: format!("{refused} new series over the limit of {}: raise limits.max_series or drop labels", self.config.max_series),
+            });
+        }
+        let mut parts: Vec<Vec<_>> = vec![Vec::new(); self.shards.len()];
+        for info in &added {
+            parts[self.shard_of(info.id)].push((Arc::clone(info), None));
+        }
+        for (shard, infos) in parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty()) {
+            self.to_shard(shard, ShardMessage::Add { source: Arc::clone(source), infos }).await?;
+        }
+        let added: Vec<SeriesInfo> = added.iter().map(|info| SeriesInfo::clone(info)).collect();
+        if is_durable(source) {
+            let changes: Vec<Change> =
+                added.iter().map(|info| Change::Series { info: info.clone(), source: source.to_string() }).collect();
+            self.store.save(&changes).await?;
+        }
+        Ok(added)
+    }
+
+    fn refuse_future(&self, samples: &mut Vec<Sample>, rejections: &mut Vec<Rejection>) {
+        let now = self.clock.now();
+        let mut early: Option<(SeriesId, i64)> = None;
+        let before = samples.len();
+        samples.retain(|sample| {
+            let ahead = too_far_ahead(sample.at, now);
+            if ahead {
+                early.get_or_insert((sample.series, sample.at.millis_since(now)));
+            }
+            !ahead
+        });
+        if let Some((series, ahead_ms)) = early {
+            rejections.push(Rejection {
+                reason: RejectReason::TooFarInFuture,
+                samples: (before - samples.len()) as u64,
+                example: format!("series {series}: {} s ahead of this clock, the limit is 600 s: check the sender's clock", ahead_ms / 1000),
+            });
+        }
+    }
+}
+
+impl Rejection {
+    /// Whether the sample reached its shard and was refused there.
+    fn from_admission(&self) -> bool {
+        matches!(self.reason, RejectReason::Duplicate | RejectReason::Conflicting | RejectReason::TooOld)
+    }
+}
+
+/// One rejection per reason.
+fn merge(rejections: Vec<Rejection>) -> Vec<Rejection> {
+    let mut merged: Vec<Rejection> = Vec::new();
+    for rejection in rejections {
+        match merged.iter_mut().find(|m| m.reason == rejection.reason) {
+            Some(same) => same.samples += rejection.samples,
+            None => merged.push(rejection),
+        }
+    }
+    merged.sort_by_key(|r| r.reason);
+    merged
+}

@@ -1,0 +1,157 @@
+//! The in-process [`Handle`]: questions answered from the live snapshot, the shards and the store; orders for the
+//! coordinator.
+
+use super::{Engine, gone};
+use crate::error::{Error, Result};
+use crate::handle::Handle;
+use crate::pipeline::engine::task::Order;
+use crate::pipeline::message::{Clocks, Look, ShardMessage};
+use crate::view::bucketed;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use wire::command::Command;
+use wire::query::{ApiError, ErrorKind, Query, Reply};
+use wire::series::{SeriesDetail, SeriesSummary};
+use wire::status::Identity;
+use wire::stream::Event;
+use wire::{EntityId, SeriesId, Timestamp};
+
+/// Series of a list unless the question says otherwise, and at most.
+const DEFAULT_LIMIT: u32 = 100;
+const MAX_LIMIT: u32 = 1000;
+
+/// Points of a chart unless the question says otherwise, and at most.
+const DEFAULT_POINTS: u32 = 600;
+const MAX_POINTS: u32 = 5000;
+
+/// Steps shown if the question names no start.
+const DEFAULT_STEPS: i64 = 300;
+
+/// An engine of this process as one identity sees it.
+#[derive(Debug)]
+pub(super) struct InProcess {
+    pub(super) engine: Arc<Engine>,
+    pub(super) identity: Identity,
+}
+
+#[async_trait]
+impl Handle for InProcess {
+    async fn query(&self, query: Query) -> Result<Reply, ApiError> {
+        let engine = &self.engine;
+        match query {
+            Query::Snapshot => Ok(Reply::Snapshot(engine.live.snapshot(&self.identity))),
+            Query::Incident { id } => {
+                let order = |reply| Order::Incident { id: id.clone(), reply };
+                let found = engine.order(order).await.map_err(api_error)?;
+                let missing = || not_found(format!("no incident {id}: it was never opened, or it was resolved long ago"));
+                found.map(Reply::Incident).ok_or_else(missing)
+            }
+            Query::SeriesList { search, entity, limit } => {
+                engine.list(&search, entity, limit).await.map(Reply::SeriesList).map_err(api_error)
+            }
+            Query::Series { id, from, to, max_points } => {
+                let found = engine.detail(id, from, to, max_points).await.map_err(api_error)?;
+                let missing = || not_found(format!("no series {id}: it has not reported since this engine knows it"));
+                found.map(Reply::Series).ok_or_else(missing)
+            }
+            Query::Audit { limit } => {
+                let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT) as usize;
+                engine.order(|reply| Order::Audit { limit, reply }).await.map(Reply::Audit).map_err(api_error)
+            }
+        }
+    }
+
+    async fn command(&self, command: Command) -> Result<Reply, ApiError> {
+        let identity = self.identity.clone();
+        self.engine.order(|reply| Order::Command { identity, command, reply }).await.map_err(api_error)?
+    }
+
+    async fn watch(&self) -> Result<BoxStream<'static, Event>, ApiError> {
+        Ok(self.engine.live.watch(self.identity.clone()))
+    }
+}
+
+impl Engine {
+    /// Asks the coordinator.
+    pub(super) async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(order(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+
+    async fn clocks(&self) -> Result<Clocks> {
+        self.order(|reply| Order::Clocks { reply }).await
+    }
+
+    async fn list(&self, search: &str, entity: Option<EntityId>, limit: Option<u32>) -> Result<Vec<SeriesSummary>> {
+        let look = Look {
+            words: search.split_whitespace().map(str::to_lowercase).collect(),
+            entity,
+            limit: limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT) as usize,
+            clocks: self.clocks().await?,
+        };
+        let mut found = Vec::new();
+        for shard in 0..self.shards.len() {
+            let (reply, answer) = oneshot::channel();
+            self.to_shard(shard, ShardMessage::List { look: look.clone(), reply }).await?;
+            found.extend(answer.await.map_err(|_| gone())?);
+        }
+        Look::rank(&mut found);
+        found.truncate(look.limit);
+        Ok(found)
+    }
+
+    /// Everything the metric page shows; `None` for a series that nobody reports.
+    async fn detail(&self, id: SeriesId, from: Option<Timestamp>, to: Option<Timestamp>, max_points: Option<u32>) -> Result<Option<SeriesDetail>> {
+        let shard = self.shard_of(id);
+        let (reply, answer) = oneshot::channel();
+        self.to_shard(shard, ShardMessage::About { id, clocks: self.clocks().await?, reply }).await?;
+        let Some(about) = answer.await.map_err(|_| gone())? else { return Ok(None) };
+        let step_ms = about.summary.info.step_ms;
+        let to = to.unwrap_or(about.summary.last_at);
+        let from = from.unwrap_or_else(|| to - step_ms.max(1000) * DEFAULT_STEPS);
+        let (reply, answer) = oneshot::channel();
+        self.to_shard(shard, ShardMessage::Slice { id, from, to, reply }).await?;
+        let Some(slice) = answer.await.map_err(|_| gone())? else { return Ok(None) };
+        let slice = slice?;
+        let mut samples = Vec::new();
+        for chunk in self.store.chunks(id, from, to).await? {
+            samples.extend(chunk.samples()?.into_iter().filter(|(at, _)| (from..=to).contains(at)));
+        }
+        samples.extend(slice.samples);
+        samples.sort_by_key(|(at, _)| *at);
+        samples.dedup_by_key(|(at, _)| *at);
+        let entity = about.summary.info.entity.clone();
+        let mut markers = self.order(|reply| Order::Markers { entity, reply }).await?;
+        markers.retain(|marker| (from..=to).contains(&marker.at));
+        let max_points = max_points.unwrap_or(DEFAULT_POINTS).clamp(2, MAX_POINTS) as usize;
+        Ok(Some(SeriesDetail {
+            points: bucketed(&samples, &slice.verdicts, step_ms, max_points),
+            summary: about.summary,
+            from,
+            to,
+            markers,
+            forecast: about.forecast,
+            limit: about.limit,
+            threshold: about.threshold,
+            explanation: about.explanation,
+            seen: about.seen,
+            needed: about.needed,
+        }))
+    }
+}
+
+fn not_found(message: String) -> ApiError {
+    ApiError::new(ErrorKind::NotFound, message)
+}
+
+fn api_error(error: Error) -> ApiError {
+    let kind = match &error {
+        Error::Unavailable(_) => ErrorKind::Unavailable,
+        Error::Input { .. } => ErrorKind::Invalid,
+        _ => ErrorKind::Internal,
+    };
+    ApiError::new(kind, error.to_string())
+}

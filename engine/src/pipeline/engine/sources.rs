@@ -1,0 +1,170 @@
+//! Sources that the engine itself reads: this host, and a recording.
+
+use super::Engine;
+use crate::config::ReplayConfig;
+use crate::error::Result;
+use crate::ingest::IngestBatch;
+use crate::ingest::host::HostSource;
+use crate::ingest::recording::Recording;
+use crate::pipeline::coordinator::REPLAY_SOURCE;
+use crate::pipeline::engine::task::Order;
+use crate::pipeline::message::{Past, ShardMessage};
+use crate::series::Sample;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use wire::Timestamp;
+use wire::status::Replay;
+
+const HOST_SOURCE: &str = "host";
+
+/// Starts the configured sources.
+pub(super) fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, stopped: &watch::Receiver<bool>) -> Result<()> {
+    if let Some(interval_ms) = engine.config.host_interval_ms {
+        tasks.spawn(stoppable(watch_host(Arc::clone(engine), Duration::from_millis(interval_ms)), stopped.clone()));
+    }
+    if let Some(replay) = &engine.config.replay {
+        let recording = match &replay.path {
+            Some(path) => Recording::open(path)?,
+            None => Recording::bundled()?,
+        };
+        tasks.spawn(stoppable(play(Arc::clone(engine), recording, replay.clone()), stopped.clone()));
+    }
+    Ok(())
+}
+
+async fn stoppable(source: impl Future<Output = ()>, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        () = source => {}
+        // Sources keep nothing that must be saved: they can be dropped at any point.
+        _ = stopped.changed() => {}
+    }
+}
+
+async fn watch_host(engine: Arc<Engine>, interval: Duration) {
+    let mut source = HostSource::new();
+    let name: Arc<str> = HOST_SOURCE.into();
+    let order = Order::Source { name, kind: "this host", note: source.host().to_owned() };
+    if engine.orders.send(order).await.is_err() {
+        return;
+    }
+    let mut ticker = tokio::time::interval(interval);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticker.tick().await;
+        // Reading /proc takes milliseconds: not on a thread that others wait for.
+        let now = engine.clock.now();
+        let (back, batch) = match tokio::task::spawn_blocking(move || {
+            let batch = source.collect(now);
+            (source, batch)
+        })
+        .await
+        {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(%error, "this host can no longer be watched");
+                return;
+            }
+        };
+        source = back;
+        if let Err(error) = engine.ingest(HOST_SOURCE, batch).await {
+            tracing::warn!(%error, "samples of this host were lost");
+        }
+    }
+}
+
+/// Replays a recording: its past is learnt at once, the rest row by row at `speed` times its own pace.
+async fn play(engine: Arc<Engine>, recording: Recording, config: ReplayConfig) {
+    if let Err(error) = Player { engine, recording, speed: config.speed }.run().await {
+        tracing::error!(%error, "the recording stopped");
+    }
+}
+
+struct Player {
+    engine: Arc<Engine>,
+    recording: Recording,
+    speed: f64,
+}
+
+impl Player {
+    async fn run(self) -> Result<()> {
+        let order = Order::Source {
+            name: REPLAY_SOURCE.into(),
+            kind: "recording",
+            note: format!("{}: {}", self.recording.name, self.recording.attribution),
+        };
+        self.tell(order).await?;
+        for edge in &self.recording.edges {
+            self.tell(Order::ReplayEdge(edge.clone())).await?;
+        }
+        let first_live = self.recording.first_live_row();
+        self.learn(first_live).await?;
+        let frame = &self.recording.frame;
+        let mut deploys = self.recording.deploys.iter().peekable();
+        for row in first_live..frame.times.len() {
+            let at = frame.times[row];
+            while let Some(deploy) = deploys.next_if(|d| d.at <= at) {
+                self.tell(Order::ReplayDeploy(deploy.clone())).await?;
+            }
+            self.engine.ingest(REPLAY_SOURCE, self.batch(row)).await?;
+            self.tell(Order::ReplayAt(self.state(at, "live"))).await?;
+            if let Some(next) = frame.times.get(row + 1) {
+                let wait_secs = next.millis_since(at) as f64 / 1000.0 / self.speed;
+                tokio::time::sleep(Duration::try_from_secs_f64(wait_secs).unwrap_or_default()).await;
+            }
+        }
+        if let Some(last) = frame.times.last() {
+            self.tell(Order::ReplayAt(self.state(*last, "finished"))).await?;
+        }
+        Ok(())
+    }
+
+    /// Everything before `first_live` goes to the detectors as history.
+    async fn learn(&self, first_live: usize) -> Result<()> {
+        let frame = &self.recording.frame;
+        if let Some(at) = frame.times.get(first_live.saturating_sub(1)) {
+            self.tell(Order::ReplayAt(self.state(*at, "history"))).await?;
+        }
+        self.engine.ingest(REPLAY_SOURCE, IngestBatch { new_series: frame.series.clone(), ..IngestBatch::default() }).await?;
+        for (index, info) in frame.series.iter().enumerate() {
+            let learn = frame.samples(index, 0..first_live);
+            if learn.is_empty() {
+                continue;
+            }
+            let past = Past { keep: learn.clone(), learn };
+            self.engine.to_shard(self.engine.shard_of(info.id), ShardMessage::Bootstrap { series: info.id, past }).await?;
+        }
+        Ok(())
+    }
+
+    fn batch(&self, row: usize) -> IngestBatch {
+        let frame = &self.recording.frame;
+        let at = frame.times[row];
+        let samples = frame
+            .series
+            .iter()
+            .zip(&frame.columns)
+            .filter(|(_, column)| !column[row].is_nan())
+            .map(|(info, column)| Sample { series: info.id, at, value: column[row] })
+            .collect();
+        IngestBatch { samples, ..IngestBatch::default() }
+    }
+
+    fn state(&self, clock: Timestamp, phase: &str) -> Replay {
+        let times = &self.recording.frame.times;
+        Replay {
+            name: self.recording.name.clone(),
+            clock,
+            starts: times.first().copied().unwrap_or_default(),
+            ends: times.last().copied().unwrap_or_default(),
+            speed: self.speed,
+            phase: phase.to_owned(),
+        }
+    }
+
+    async fn tell(&self, order: Order) -> Result<()> {
+        self.engine.orders.send(order).await.map_err(|_| super::gone())
+    }
+}

@@ -1,0 +1,208 @@
+//! The coordinator's task: one loop over a closed set of events, and the effects of what it decides.
+
+use super::Engine;
+use crate::act;
+use crate::ingest::Rejection;
+use crate::pipeline::coordinator::{Coordinator, Effect, LaneName};
+use crate::pipeline::message::{Clocks, Observed, ShardMessage, Tally};
+use crate::store::Change;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
+use wire::command::Command;
+use wire::incident::IncidentDetail;
+use wire::proposal::AuditEntry;
+use wire::query::{ApiError, Reply};
+use wire::series::Marker;
+use wire::status::{Identity, Replay};
+use wire::topology::{Deploy, Edge};
+use wire::{EntityId, IncidentId, ProposalId};
+
+/// How often anomalies become incidents and changes reach the screens.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The status (rates, clocks) is told once in this many ticks.
+const TICKS_PER_STATUS: u64 = 4;
+
+/// Full chunks go to the store once in this many ticks.
+const TICKS_PER_SEAL: u64 = 40;
+
+/// Everything is sealed and the log cut once in this many ticks: an hour.
+const TICKS_PER_CHECKPOINT: u64 = 4 * 3600;
+
+/// What people, sources and routes ask of the coordinator.
+#[derive(Debug)]
+pub(super) enum Order {
+    Command { identity: Identity, command: Command, reply: oneshot::Sender<Result<Reply, ApiError>> },
+    Incident { id: IncidentId, reply: oneshot::Sender<Option<IncidentDetail>> },
+    Markers { entity: EntityId, reply: oneshot::Sender<Vec<Marker>> },
+    Clocks { reply: oneshot::Sender<Clocks> },
+    Audit { limit: usize, reply: oneshot::Sender<Vec<AuditEntry>> },
+    Refused { source: Arc<str>, rejections: Vec<Rejection> },
+    Source { name: Arc<str>, kind: &'static str, note: String },
+    ReplayEdge(Edge),
+    ReplayDeploy(Deploy),
+    ReplayAt(Replay),
+    Acted { proposal: ProposalId, outcome: act::Outcome },
+}
+
+/// What the loop waits for.
+enum Event {
+    Observed(Option<Observed>),
+    Order(Option<Order>),
+    Tick,
+    Tallied(Result<Tally, oneshot::error::RecvError>),
+    Stop,
+}
+
+/// Serves until the engine stops, then once more what has come in the meantime.
+pub(super) async fn run(
+    engine: Arc<Engine>,
+    mut coordinator: Coordinator,
+    mut observed: mpsc::Receiver<Observed>,
+    mut orders: mpsc::Receiver<Order>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut ticker = tokio::time::interval(TICK);
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = 0u64;
+    // Shards are asked by a task of their own: a shard may be waiting to tell this loop something, so the loop must never
+    // wait for a shard.
+    let mut tally: Option<oneshot::Receiver<Tally>> = None;
+    loop {
+        let event = tokio::select! {
+            biased;
+            message = observed.recv() => Event::Observed(message),
+            order = orders.recv() => Event::Order(order),
+            result = async { tally.as_mut().expect("guarded by the condition").await }, if tally.is_some() => Event::Tallied(result),
+            _ = ticker.tick() => Event::Tick,
+            _ = stopped.changed() => Event::Stop,
+        };
+        let mut effects = Vec::new();
+        match event {
+            Event::Observed(Some(message)) => coordinator.observed(message, engine.clock.now()),
+            Event::Order(Some(order)) => serve(&engine, &mut coordinator, order, &mut effects),
+            Event::Tick => {
+                ticks += 1;
+                if tally.is_none() {
+                    tally = Some(ask_shards(&engine, coordinator.clocks()));
+                }
+                if ticks.is_multiple_of(TICKS_PER_SEAL) {
+                    let everything = ticks.is_multiple_of(TICKS_PER_CHECKPOINT);
+                    let engine = Arc::clone(&engine);
+                    tokio::spawn(async move {
+                        if let Err(error) = engine.seal(everything).await {
+                            tracing::error!(%error, "history could not be sealed; it stays in the log and is tried again");
+                        }
+                    });
+                }
+            }
+            Event::Tallied(result) => {
+                tally = None;
+                if let Ok(tally) = result {
+                    let snapshot = coordinator.tick(engine.clock.now(), &tally, &mut effects);
+                    engine.live.publish(snapshot, ticks.is_multiple_of(TICKS_PER_STATUS));
+                }
+            }
+            Event::Observed(None) | Event::Order(None) | Event::Stop => break,
+        }
+        carry_out(&engine, effects).await;
+    }
+}
+
+fn serve(engine: &Arc<Engine>, coordinator: &mut Coordinator, order: Order, effects: &mut Vec<Effect>) {
+    let now = engine.clock.now();
+    // A reply that nobody waits for any more is no error: the request was given up.
+    match order {
+        Order::Command { identity, command, reply } => {
+            let _ = reply.send(coordinator.command(&identity, command, now, effects));
+        }
+        Order::Incident { id, reply } => {
+            let _ = reply.send(coordinator.incident(&id));
+        }
+        Order::Markers { entity, reply } => {
+            let _ = reply.send(coordinator.markers(&entity));
+        }
+        Order::Clocks { reply } => {
+            let _ = reply.send(coordinator.clocks());
+        }
+        Order::Audit { limit, reply } => {
+            let _ = reply.send(coordinator.audit_tail(limit));
+        }
+        Order::Refused { source, rejections } => coordinator.refused(&source, &rejections),
+        Order::Source { name, kind, note } => coordinator.declare_source(&name, kind, &note),
+        Order::ReplayEdge(edge) => coordinator.declare_edge(LaneName::Replay, edge),
+        Order::ReplayDeploy(deploy) => coordinator.record_deploy(LaneName::Replay, deploy),
+        Order::ReplayAt(replay) => coordinator.replay_at(replay),
+        Order::Acted { proposal, outcome } => coordinator.acted(&proposal, outcome, now, effects),
+    }
+}
+
+fn ask_shards(engine: &Arc<Engine>, clocks: Clocks) -> oneshot::Receiver<Tally> {
+    let (done, answer) = oneshot::channel();
+    let engine = Arc::clone(engine);
+    tokio::spawn(async move {
+        let mut total = Tally::default();
+        for shard in 0..engine.shards.len() {
+            let (reply, part) = oneshot::channel();
+            if engine.to_shard(shard, ShardMessage::Tally { clocks: clocks.clone(), reply }).await.is_err() {
+                return;
+            }
+            let Ok(part) = part.await else { return };
+            total.merge(part);
+        }
+        // The loop has ended if nobody waits.
+        let _ = done.send(total);
+    });
+    answer
+}
+
+/// Stores and starts what was decided. Storing comes first: what is acted on must be on record.
+async fn carry_out(engine: &Arc<Engine>, effects: Vec<Effect>) {
+    let mut changes = Vec::new();
+    let mut approved = Vec::new();
+    for effect in effects {
+        match effect {
+            Effect::SaveIncident(incident) => changes.push(Change::Incident(incident)),
+            Effect::SavePrediction(prediction) => changes.push(Change::Prediction(prediction)),
+            Effect::SaveProposal(proposal) => changes.push(Change::Proposal(proposal)),
+            Effect::SaveDeploy(deploy) => changes.push(Change::Deploy(deploy)),
+            Effect::SaveEdge(edge) => changes.push(Change::Edge(edge)),
+            Effect::AppendAudit(entry) => changes.push(Change::Audit(entry)),
+            Effect::SaveSetting { key, value } => changes.push(Change::Setting { key, value }),
+            Effect::SetThreshold { class, threshold } => {
+                let engine = Arc::clone(engine);
+                tokio::spawn(async move {
+                    for shard in 0..engine.shards.len() {
+                        // An error means that the engine is shutting down.
+                        let _ = engine.to_shard(shard, ShardMessage::Threshold { class, threshold }).await;
+                    }
+                });
+            }
+            Effect::Execute(action) => approved.push(action),
+        }
+    }
+    if !changes.is_empty()
+        && let Err(error) = engine.store.save(&changes).await
+    {
+        tracing::error!(%error, changes = changes.len(), "the store refused changes; they are lost on restart");
+        // Nothing may act that is not on record.
+        for action in approved {
+            let outcome = act::Outcome::refused(format!("the approval could not be recorded: {error}"));
+            let order = Order::Acted { proposal: action.proposal_id().clone(), outcome };
+            let _ = engine.orders.try_send(order);
+        }
+        return;
+    }
+    for action in approved {
+        let engine = Arc::clone(engine);
+        tokio::spawn(async move {
+            let proposal = action.proposal_id().clone();
+            let stopped = Arc::clone(&engine);
+            let outcome = act::execute(*action, &engine.executors, &move || stopped.status().kill_switch).await;
+            // An error means that the engine is shutting down; the proposal is found running at the next start.
+            let _ = engine.orders.send(Order::Acted { proposal, outcome }).await;
+        });
+    }
+}

@@ -1,0 +1,155 @@
+//! A whole lane as one synchronous stepper: detector and [`Brain`] together. Back-tests and scenarios in simulated time
+//! run on it; the live engine spreads the same parts over its shard threads.
+
+use super::brain::{Brain, BrainConfig, BrainOutput, Ids};
+use crate::correlate::{Incident, Observation};
+use crate::detect::{DetectConfig, Detection, Detector, Effort, Models};
+use crate::predict::{Limit, known_limit};
+use crate::series::SeriesInfo;
+use std::sync::Arc;
+use wire::Timestamp;
+use wire::topology::{Deploy, Edge};
+
+/// Score from which a sample that is not anomalous by itself still counts as evidence when causes are ranked.
+pub const EVIDENCE_SCORE: f32 = 0.5;
+
+/// A series is asked for its outlook once in this many of its samples: a breach is minutes away, not one step.
+pub(super) const SAMPLES_PER_OUTLOOK: u64 = 4;
+
+/// How far ahead outlooks reach, in steps, and at most in time.
+pub(super) const OUTLOOK_STEPS: usize = 240;
+
+/// Settings of a lane.
+#[derive(Clone, Debug)]
+pub struct LaneConfig {
+    pub detect: DetectConfig,
+    pub brain: BrainConfig,
+    /// Name of the source all its series come from.
+    pub source: Arc<str>,
+}
+
+/// What one step produced. Cleared by the caller.
+#[derive(Clone, Debug, Default)]
+pub struct LaneOutput {
+    /// One for every sample of the step, in its order.
+    pub detections: Vec<Detection>,
+    pub brain: BrainOutput,
+}
+
+impl LaneOutput {
+    /// Empties it, keeping the memory.
+    pub fn clear(&mut self) {
+        self.detections.clear();
+        self.brain.incidents.clear();
+        self.brain.predictions.clear();
+    }
+}
+
+/// Detector, correlator and predictor of one time domain.
+#[derive(Debug)]
+pub struct Lane {
+    detector: Detector,
+    brain: Brain,
+    source: Arc<str>,
+    series: Vec<LaneSeries>,
+    /// Reused between steps.
+    observations: Vec<Observation>,
+}
+
+#[derive(Debug)]
+struct LaneSeries {
+    info: Arc<SeriesInfo>,
+    /// `None` until the first value has told what is usual.
+    limit: Option<Option<Limit>>,
+    samples: u64,
+}
+
+impl Lane {
+    /// A lane without series.
+    pub fn new(config: LaneConfig, models: Arc<Models>) -> Self {
+        Self {
+            detector: Detector::new(config.detect, models),
+            brain: Brain::new(config.brain, &Ids::default()),
+            source: config.source,
+            series: Vec::new(),
+            observations: Vec::new(),
+        }
+    }
+
+    /// A dependency became known.
+    pub fn declare_edge(&mut self, edge: Edge) {
+        self.brain.declare_edge(edge);
+    }
+
+    /// A version went live.
+    pub fn record_deploy(&mut self, deploy: Deploy) {
+        self.brain.record_deploy(deploy);
+    }
+
+    /// Adds a series; the slot names it in [`Lane::step`].
+    pub fn add_series(&mut self, info: SeriesInfo) -> usize {
+        let slot = self.detector.add_series(&info);
+        debug_assert_eq!(slot, self.series.len(), "slots are given in order");
+        self.series.push(LaneSeries { limit: None, info: Arc::new(info), samples: 0 });
+        slot
+    }
+
+    /// Identity of the series in `slot`.
+    ///
+    /// # Panics
+    /// If `slot` was not given by [`Lane::add_series`].
+    pub fn info(&self, slot: usize) -> &Arc<SeriesInfo> {
+        &self.series[slot].info
+    }
+
+    /// Gives the detector the past of a series, oldest first.
+    pub fn bootstrap(&mut self, slot: usize, history: &[(Timestamp, f64)]) {
+        self.detector.bootstrap(slot, history);
+    }
+
+    /// Takes the samples of one step, moves the clock to `now`, and appends to `out`.
+    pub fn step(&mut self, now: Timestamp, samples: &[(usize, Timestamp, f64)], effort: Effort, out: &mut LaneOutput) {
+        let first = out.detections.len();
+        self.detector.observe_batch(samples, effort, &mut out.detections);
+        self.observations.clear();
+        for ((slot, _, value), detection) in samples.iter().zip(&out.detections[first..]) {
+            let series = &mut self.series[*slot];
+            series.samples += 1;
+            if series.limit.is_none() {
+                series.limit = Some(known_limit(&series.info, *value));
+            }
+            if detection.anomaly || detection.score >= EVIDENCE_SCORE {
+                self.observations.push(Observation {
+                    info: Arc::clone(&series.info),
+                    source: Arc::clone(&self.source),
+                    detection: *detection,
+                });
+            }
+        }
+        self.brain.step(now, &self.observations, &mut out.brain);
+        for (slot, ..) in samples {
+            let series = &self.series[*slot];
+            if let Some(Some(limit)) = series.limit
+                && series.samples.is_multiple_of(SAMPLES_PER_OUTLOOK)
+                && let Some(outlook) = self.detector.outlook(*slot, OUTLOOK_STEPS)
+            {
+                self.brain.look_ahead(now, &series.info, &outlook, limit, &mut out.brain);
+            }
+        }
+    }
+
+    /// Every incident so far, oldest first.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.brain.correlator.incidents()
+    }
+
+    /// The detector, to ask for baselines and explanations.
+    pub fn detector(&self) -> &Detector {
+        &self.detector
+    }
+
+    /// Correlator and predictor, to ask for details.
+    pub fn brain(&self) -> &Brain {
+        &self.brain
+    }
+}

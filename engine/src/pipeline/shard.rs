@@ -1,0 +1,204 @@
+//! One shard: the thread that owns a part of the series. It admits samples, keeps their history, runs the detector, and
+//! hands what matters to the coordinator. No locks: everything a series has lives here.
+
+mod table;
+
+use super::lane::{EVIDENCE_SCORE, OUTLOOK_STEPS, SAMPLES_PER_OUTLOOK};
+use super::coordinator::is_durable;
+use super::message::{Clocks, EntityEntry, Look, Observed, Past, ShardMessage, Tally};
+use crate::correlate::Observation;
+use crate::detect::{DetectConfig, Detection, Detector, Effort, Models};
+use crate::ingest::admit::Admit;
+use crate::ingest::{RejectReason, Rejection};
+use crate::series::{Sample, SeriesInfo};
+use crate::store::history::History;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use table::{Series, SeriesTable};
+use tokio::sync::mpsc;
+use wire::Timestamp;
+use wire::series::SeriesSummary;
+
+/// Samples of one detector call: enough to fill the autoencoder's batch, few enough to stay in cache.
+const DETECT_BATCH: usize = 1024;
+
+/// Above this many samples in one message the autoencoder works only where its vote matters.
+const FULL_EFFORT_SAMPLES: usize = 512;
+
+/// State of one shard thread.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    detector: Detector,
+    table: SeriesTable,
+    observed: mpsc::Sender<Observed>,
+    // Reused between messages.
+    pending: Vec<(usize, Timestamp, f64)>,
+    detections: Vec<Detection>,
+}
+
+impl Shard {
+    pub(crate) fn new(detect: DetectConfig, models: Arc<Models>, verdict_bytes: usize, observed: mpsc::Sender<Observed>) -> Self {
+        Self {
+            detector: Detector::new(detect, models),
+            table: SeriesTable::new(verdict_bytes),
+            observed,
+            pending: Vec::new(),
+            detections: Vec::new(),
+        }
+    }
+
+    /// Serves messages until every sender is gone.
+    pub(crate) fn run(mut self, mut inbox: mpsc::Receiver<ShardMessage>) {
+        while let Some(message) = inbox.blocking_recv() {
+            self.serve(message);
+        }
+    }
+
+    fn serve(&mut self, message: ShardMessage) {
+        // A reply that nobody waits for any more is no error: the request was given up.
+        match message {
+            ShardMessage::Batch { source, samples, reply } => {
+                let _ = reply.send(self.take(&source, &samples));
+            }
+            ShardMessage::Add { source, infos } => {
+                for (info, sealed_until) in infos {
+                    self.add(&source, info, sealed_until);
+                }
+            }
+            ShardMessage::Bootstrap { series, past } => self.bootstrap(series, &past),
+            ShardMessage::Ended { series } => self.table.mark_ended(series),
+            ShardMessage::Threshold { class, threshold } => self.detector.set_threshold(class, threshold),
+            ShardMessage::Tally { clocks, reply } => {
+                let _ = reply.send(self.tally(&clocks));
+            }
+            ShardMessage::List { look, reply } => {
+                let _ = reply.send(self.list(&look));
+            }
+            ShardMessage::About { id, clocks, reply } => {
+                let _ = reply.send(self.table.about(&self.detector, id, &clocks));
+            }
+            ShardMessage::Slice { id, from, to, reply } => {
+                let _ = reply.send(self.table.slice(id, from, to));
+            }
+            ShardMessage::Recent { series, reply } => {
+                let _ = reply.send(self.table.recent(&series));
+            }
+            ShardMessage::Seal { everything, reply } => {
+                let _ = reply.send(self.table.seal(everything, is_durable));
+            }
+            ShardMessage::Saved { ends } => self.table.saved(&ends),
+        }
+    }
+
+    fn add(&mut self, source: &Arc<str>, info: Arc<SeriesInfo>, sealed_until: Option<Timestamp>) {
+        if self.table.slot(info.id).is_none() {
+            let slot = self.detector.add_series(&info);
+            let history = sealed_until.map_or_else(|| History::new(info.id), |until| History::resumed(info.id, until));
+            self.table.push(slot, Series::new(info, Arc::clone(source), history));
+        }
+    }
+
+    fn bootstrap(&mut self, series: wire::SeriesId, past: &Past) {
+        let Some(slot) = self.table.slot(series) else { return };
+        self.detector.bootstrap(slot, &past.learn);
+        for &(at, value) in &past.keep {
+            self.table.series_mut(slot).admit(at, value);
+        }
+    }
+
+    /// Admits, keeps, and judges the samples of one request. What was refused is returned, the rest counts as taken.
+    fn take(&mut self, source: &Arc<str>, samples: &[Sample]) -> Vec<Rejection> {
+        let mut refused: BTreeMap<RejectReason, (u64, String)> = BTreeMap::new();
+        let effort = if samples.len() <= FULL_EFFORT_SAMPLES { Effort::Full } else { Effort::Lazy };
+        let mut observations = Vec::new();
+        let capacity = self.table.verdict_capacity();
+        for chunk in samples.chunks(DETECT_BATCH) {
+            self.pending.clear();
+            for sample in chunk {
+                let Some(slot) = self.table.slot(sample.series) else { continue };
+                match self.table.series_mut(slot).admit(sample.at, sample.value) {
+                    Admit::InOrder => self.pending.push((slot, sample.at, sample.value)),
+                    Admit::OutOfOrder => {}
+                    Admit::Refused(reason) => {
+                        let entry = refused.entry(reason).or_default();
+                        entry.0 += 1;
+                        if entry.1.is_empty() {
+                            let info = self.table.series(slot).info();
+                            entry.1 = format!("{} of {} at {}", info.metric, info.entity, sample.at);
+                        }
+                    }
+                }
+            }
+            self.detections.clear();
+            self.detector.observe_batch(&self.pending, effort, &mut self.detections);
+            for ((slot, ..), detection) in self.pending.iter().zip(&self.detections) {
+                let series = self.table.series_mut(*slot);
+                series.judged(detection, capacity);
+                if detection.anomaly || detection.score >= EVIDENCE_SCORE {
+                    observations.push(Observation {
+                        info: Arc::clone(series.info()),
+                        source: Arc::clone(source),
+                        detection: *detection,
+                    });
+                }
+            }
+            self.look_ahead();
+        }
+        // The message goes even without observations: the coordinator learns how far the lane's clock has come. A closed
+        // channel means that the engine is shutting down.
+        let _ = self.observed.blocking_send(Observed::Samples {
+            source: Arc::clone(source),
+            newest: samples.iter().map(|s| s.at).max(),
+            taken: samples.len() as u64 - refused.values().map(|r| r.0).sum::<u64>(),
+            observations,
+        });
+        refused.into_iter().map(|(reason, (samples, example))| Rejection { reason, samples, example }).collect()
+    }
+
+    /// Sends the outlook of the series just judged that have a limit to cross.
+    fn look_ahead(&mut self) {
+        for (slot, ..) in &self.pending {
+            let series = self.table.series(*slot);
+            let Some(limit) = series.limit() else { continue };
+            if series.seen().is_multiple_of(SAMPLES_PER_OUTLOOK)
+                && let Some(outlook) = self.detector.outlook(*slot, OUTLOOK_STEPS)
+            {
+                let _ = self.observed.blocking_send(Observed::Outlook {
+                    source: Arc::clone(series.source()),
+                    info: Arc::clone(series.info()),
+                    outlook: Box::new(outlook),
+                    limit,
+                });
+            }
+        }
+    }
+
+    fn tally(&self, clocks: &Clocks) -> Tally {
+        let mut tally = Tally::default();
+        for (slot, series) in self.table.iter() {
+            let state = self.detector.state(slot);
+            let warming = state.seen < state.needed;
+            let health = series.health(clocks.get(series.source()).copied(), state.step_ms);
+            let entity = tally.entities.entry(series.info().entity.clone()).or_insert_with(|| EntityEntry {
+                source: Arc::clone(series.source()),
+                tally: Default::default(),
+            });
+            entity.tally.add(health, series.score(), warming, series.last_at());
+            *tally.series_by_source.entry(Arc::clone(series.source())).or_default() += 1;
+            tally.warming += u64::from(warming);
+        }
+        tally
+    }
+
+    fn list(&self, look: &Look) -> Vec<SeriesSummary> {
+        let mut found: Vec<_> = self
+            .table
+            .iter()
+            .filter(|(_, series)| look.matches(series.info()))
+            .map(|(slot, _)| self.table.summary(&self.detector, slot, &look.clocks))
+            .collect();
+        Look::rank(&mut found);
+        found.truncate(look.limit);
+        found
+    }
+}
