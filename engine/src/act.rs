@@ -63,9 +63,26 @@ pub async fn execute(approved: Approved, executors: &Executors, killed: &(dyn Fn
         let sent = webhook::send(&executors.client, &step.dry_run, &key, killed);
         match tokio::time::timeout(STEP_TIMEOUT, sent).await {
             Ok(Ok(text)) => said.push(text),
-            Ok(Err(text)) => return Outcome { done: false, text: format!("step {}: {text}", index + 1) },
-            Err(_) => return Outcome { done: false, text: format!("step {}: no answer within {} s; it may have been carried out", index + 1, STEP_TIMEOUT.as_secs()) },
+            Ok(Err(text)) => {
+                return Outcome {
+                    done: false,
+                    text: format!("step {}: {text}", index + 1),
+                };
+            }
+            Err(_) => {
+                return Outcome {
+                    done: false,
+                    text: format!(
+                        "step {}: no answer within {} s; it may have been carried out",
+                        index + 1,
+                        STEP_TIMEOUT.as_secs()
+                    ),
+                };
+            }
         }
     }
-    Outcome { done: true, text: said.join("; ") }
+    Outcome {
+        done: true,
+        text: said.join("; "),
+    }
 }

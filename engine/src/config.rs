@@ -135,7 +135,9 @@ impl TryFrom<RawConfig> for Config {
         let mut problems = Vec::new();
         let mut config = Self::new(raw.data_dir.unwrap_or_else(|| PathBuf::from("halo-data")));
         if let Some(shards) = raw.shards {
-            check(&mut problems, (1..=256).contains(&shards), || format!("shards: must be 1 to 256, got {shards}"));
+            check(&mut problems, (1..=256).contains(&shards), || {
+                format!("shards: must be 1 to 256, got {shards}")
+            });
             config.shards = shards;
         }
         if let Some(rate) = raw.detect.false_alerts_per_series_per_day {
@@ -146,33 +148,52 @@ impl TryFrom<RawConfig> for Config {
         }
         if raw.host.enabled.unwrap_or(true) {
             let secs = raw.host.interval_secs.unwrap_or(5);
-            check(&mut problems, (1..=3600).contains(&secs), || format!("host.interval_secs: must be 1 to 3600, got {secs}"));
+            check(&mut problems, (1..=3600).contains(&secs), || {
+                format!("host.interval_secs: must be 1 to 3600, got {secs}")
+            });
             config.host_interval_ms = Some(secs.saturating_mul(1000));
         }
         if let Some(replay) = raw.replay {
             let speed = replay.speed.unwrap_or(300.0);
-            check(&mut problems, speed.is_finite() && speed > 0.0, || format!("replay.speed: must be above 0, got {speed}"));
-            config.replay = Some(ReplayConfig { path: Some(replay.path), speed });
+            check(&mut problems, speed.is_finite() && speed > 0.0, || {
+                format!("replay.speed: must be above 0, got {speed}")
+            });
+            config.replay = Some(ReplayConfig {
+                path: Some(replay.path),
+                speed,
+            });
         }
         if let Some(base) = raw.act.webhook_base {
-            check(&mut problems, base.starts_with("http://") || base.starts_with("https://"), || {
-                format!("act.webhook_base: must start with http:// or https://, got {base:?}")
-            });
+            check(
+                &mut problems,
+                base.starts_with("http://") || base.starts_with("https://"),
+                || format!("act.webhook_base: must start with http:// or https://, got {base:?}"),
+            );
             config.webhook_base = Some(base);
         }
         if let Some(max_series) = raw.limits.max_series {
-            check(&mut problems, max_series > 0, || "limits.max_series: must be above 0".to_owned());
+            check(&mut problems, max_series > 0, || {
+                "limits.max_series: must be above 0".to_owned()
+            });
             config.max_series = max_series;
         }
         if let Some(queue) = raw.limits.queue_samples {
-            check(&mut problems, queue >= 10_000, || format!("limits.queue_samples: must be at least 10000, got {queue}"));
+            check(&mut problems, queue >= 10_000, || {
+                format!("limits.queue_samples: must be at least 10000, got {queue}")
+            });
             config.queue_samples = queue;
         }
         if let Some(days) = raw.limits.retention_days {
-            check(&mut problems, days > 0, || "limits.retention_days: must be above 0".to_owned());
+            check(&mut problems, days > 0, || {
+                "limits.retention_days: must be above 0".to_owned()
+            });
             config.retention_ms = i64::from(days) * 24 * 3600 * 1000;
         }
-        if problems.is_empty() { Ok(config) } else { Err(Error::Config(problems)) }
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(Error::Config(problems))
+        }
     }
 }
 
@@ -198,11 +219,21 @@ mod tests {
             "shards = 0\n[detect]\nfalse_alerts_per_series_per_day = -1.0\n[act]\nwebhook_base = \"ftp://x\"\n[limits]\nmax_series = 0\n",
         )
         .unwrap();
-        let Err(Error::Config(problems)) = Config::try_from(raw) else { panic!("must not be accepted") };
-        let fields: Vec<_> = problems.iter().map(|p| p.split(':').next().unwrap_or_default()).collect();
+        let Err(Error::Config(problems)) = Config::try_from(raw) else {
+            panic!("must not be accepted")
+        };
+        let fields: Vec<_> = problems
+            .iter()
+            .map(|p| p.split(':').next().unwrap_or_default())
+            .collect();
         assert_eq!(
             fields,
-            ["shards", "detect.false_alerts_per_series_per_day", "act.webhook_base", "limits.max_series"]
+            [
+                "shards",
+                "detect.false_alerts_per_series_per_day",
+                "act.webhook_base",
+                "limits.max_series"
+            ]
         );
     }
 

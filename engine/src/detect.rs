@@ -1,4 +1,35 @@
 //! From residuals to decisions: three models, at least two of which must agree.
+//!
+//! [`Detector`] owns the series of one shard. A sample goes through the decomposition (`features`), whose deviation is the
+//! first member's score; the isolation forest looks at its residual features; the LSTM autoencoder at the last residuals.
+//! Each raw score becomes a rarity through a Pareto tail of the series' own past ([`DetectConfig`] says how many false alerts
+//! are allowed, the vote thresholds follow). An anomaly needs two votes and a joint rarity that fits the setting.
+
+mod autoencoder;
+mod calibration;
+mod config;
+mod detector;
+mod explain;
+mod forest;
+mod kernel;
+mod models;
+mod tail;
+pub mod train;
+mod weights;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use autoencoder::{Autoencoder, HIDDEN, LATENT, Reconstruction, WINDOW};
+pub use config::DetectConfig;
+pub use detector::{Detector, SeriesState};
+pub use forest::{ForestError, IsolationForest, IsolationForestParams};
+pub use models::Models;
+
+/// The threshold of every metric class before feedback moves it: the score of a sample exactly as rare as the setting
+/// allows.
+pub const SHIPPED_THRESHOLD: f32 = calibration::THRESHOLD;
 
 use wire::series::Votes;
 use wire::{SeriesId, Timestamp};

@@ -1,5 +1,17 @@
 //! From samples to residuals: what the models look at.
+//!
+//! Every series has a [`Baselines`] slot: an online robust decomposition into level, trend, day season, week season and
+//! residual, O(1) in time and memory a sample. What it could not explain leaves as a [`Residual`]: two z-scores and
+//! [`FEATURES`] numbers for the isolation forest. Nothing here is ever NaN or infinite, whatever enters.
 
+mod baseline;
+mod bootstrap;
 mod outlook;
+mod polarity;
+mod residual;
+mod season;
 
+pub use baseline::{Baselines, WARM_UP};
 pub use outlook::Outlook;
+pub use polarity::Polarity;
+pub use residual::{FEATURES, Residual, compress};

@@ -64,13 +64,22 @@ mod tests {
     fn false_alarms_raise_and_praise_lowers_again() {
         let mut thresholds = Thresholds::default();
         assert!((thresholds.threshold(MetricClass::Latency, 0.5) - 0.5).abs() < 1e-6);
-        assert_eq!(thresholds.feedback(Verdict::FalseAlarm, &latency()), [MetricClass::Latency]);
+        assert_eq!(
+            thresholds.feedback(Verdict::FalseAlarm, &latency()),
+            [MetricClass::Latency]
+        );
         let raised = thresholds.threshold(MetricClass::Latency, 0.5);
         assert!((raised - 0.59).abs() < 1e-6);
-        assert!((thresholds.threshold(MetricClass::Errors, 0.5) - 0.5).abs() < 1e-6, "other classes stay");
+        assert!(
+            (thresholds.threshold(MetricClass::Errors, 0.5) - 0.5).abs() < 1e-6,
+            "other classes stay"
+        );
         thresholds.feedback(Verdict::Useful, &latency());
         assert!((thresholds.threshold(MetricClass::Latency, 0.5) - 0.5).abs() < 1e-6);
-        assert!(thresholds.feedback(Verdict::Useful, &latency()).is_empty(), "never below where it began");
+        assert!(
+            thresholds.feedback(Verdict::Useful, &latency()).is_empty(),
+            "never below where it began"
+        );
     }
 
     #[test]

@@ -46,7 +46,9 @@ pub(super) async fn send(
 fn parse(planned: &str) -> Result<(&str, &str), String> {
     let (head, body) = planned.split_once("\n\n").ok_or("the plan has no body")?;
     let line = head.lines().next().unwrap_or_default();
-    let url = line.strip_prefix("POST ").ok_or_else(|| format!("the plan is not a POST: {line}"))?;
+    let url = line
+        .strip_prefix("POST ")
+        .ok_or_else(|| format!("the plan is not a POST: {line}"))?;
     Ok((url, body))
 }
 
@@ -79,13 +81,18 @@ mod tests {
             }
             requests
         });
-        (format!("POST http://{address}/restart\ncontent-type: application/json\n\n{{\"target\":\"web\"}}"), requests)
+        (
+            format!("POST http://{address}/restart\ncontent-type: application/json\n\n{{\"target\":\"web\"}}"),
+            requests,
+        )
     }
 
     #[tokio::test]
     async fn what_was_planned_is_sent_with_its_key() {
         let (plan, requests) = server(&["200 OK"]).await;
-        let said = send(&reqwest::Client::new(), &plan, "ACT-1-abc-0", &|| false).await.unwrap();
+        let said = send(&reqwest::Client::new(), &plan, "ACT-1-abc-0", &|| false)
+            .await
+            .unwrap();
         assert!(said.starts_with("200 OK from http://127.0.0.1:"), "{said}");
         let request = requests.await.unwrap().remove(0);
         assert!(request.starts_with("POST /restart HTTP/1.1\r\n") && request.ends_with("{\"target\":\"web\"}"));
@@ -95,14 +102,24 @@ mod tests {
     #[tokio::test]
     async fn a_failure_that_may_pass_is_tried_again() {
         let (plan, requests) = server(&["503 Busy", "500 Oops", "202 Accepted"]).await;
-        assert!(send(&reqwest::Client::new(), &plan, "k", &|| false).await.unwrap().starts_with("202"));
+        assert!(
+            send(&reqwest::Client::new(), &plan, "k", &|| false)
+                .await
+                .unwrap()
+                .starts_with("202")
+        );
         assert_eq!(requests.await.unwrap().len(), 3);
     }
 
     #[tokio::test]
     async fn a_refusal_is_final() {
         let (plan, requests) = server(&["403 Forbidden"]).await;
-        assert!(send(&reqwest::Client::new(), &plan, "k", &|| false).await.unwrap_err().contains("not tried again"));
+        assert!(
+            send(&reqwest::Client::new(), &plan, "k", &|| false)
+                .await
+                .unwrap_err()
+                .contains("not tried again")
+        );
         assert_eq!(requests.await.unwrap().len(), 1);
     }
 
@@ -111,7 +128,12 @@ mod tests {
         let (plan, requests) = server(&["503 Busy"]).await;
         let asked = AtomicU32::new(0);
         let killed = || asked.fetch_add(1, Ordering::SeqCst) > 0;
-        assert!(send(&reqwest::Client::new(), &plan, "k", &killed).await.unwrap_err().contains("kill switch"));
+        assert!(
+            send(&reqwest::Client::new(), &plan, "k", &killed)
+                .await
+                .unwrap_err()
+                .contains("kill switch")
+        );
         assert_eq!(requests.await.unwrap().len(), 1);
     }
 }

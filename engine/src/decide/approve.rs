@@ -72,11 +72,21 @@ pub fn approve(
     if plan_hash != actual || proposal.plan_hash != actual {
         return Err(ApproveError::OtherPlan);
     }
-    let decision = policy.evaluate(&input(situation, &proposal.playbook, proposal.risk, "approve", Some(identity.role)));
+    let decision = policy.evaluate(&input(
+        situation,
+        &proposal.playbook,
+        proposal.risk,
+        "approve",
+        Some(identity.role),
+    ));
     if !decision.allowed {
         return Err(ApproveError::Denied(decision.reasons.join("; ")));
     }
-    Ok(Approved { proposal: proposal.id.clone(), steps: proposal.steps.clone(), plan_hash: actual })
+    Ok(Approved {
+        proposal: proposal.id.clone(),
+        steps: proposal.steps.clone(),
+        plan_hash: actual,
+    })
 }
 
 /// The state as a word in a sentence.
@@ -99,11 +109,17 @@ mod tests {
     use wire::status::Role;
 
     fn ada(role: Role) -> Identity {
-        Identity { name: "ada".to_owned(), role }
+        Identity {
+            name: "ada".to_owned(),
+            role,
+        }
     }
 
     #[track_caller]
-    fn check(change: impl FnOnce(&mut Proposal, &mut Situation, &mut Identity, &mut String, &mut Timestamp), expected: Result<(), &str>) {
+    fn check(
+        change: impl FnOnce(&mut Proposal, &mut Situation, &mut Identity, &mut String, &mut Timestamp),
+        expected: Result<(), &str>,
+    ) {
         let (mut situation, mut identity, mut now) = (situation(), ada(Role::Operator), Timestamp(2000));
         let mut proposal = proposed(&situation).unwrap();
         let mut hash = proposal.plan_hash.clone();
@@ -120,11 +136,26 @@ mod tests {
     fn only_the_plan_that_was_shown_runs() {
         check(|_, _, _, _, _| {}, Ok(()));
         check(|_, _, _, hash, _| hash.push('0'), Err("changed since"));
-        check(|proposal, _, _, _, _| proposal.steps[0].dry_run.push('x'), Err("changed since"));
+        check(
+            |proposal, _, _, _, _| proposal.steps[0].dry_run.push('x'),
+            Err("changed since"),
+        );
         check(|_, _, _, _, now| *now = Timestamp(i64::MAX), Err("expired"));
-        check(|p, _, _, _, _| p.state = ProposalState::Rejected { by: "bob".to_owned(), at: Timestamp(1), reason: String::new() }, Err("rejected already"));
+        check(
+            |p, _, _, _, _| {
+                p.state = ProposalState::Rejected {
+                    by: "bob".to_owned(),
+                    at: Timestamp(1),
+                    reason: String::new(),
+                }
+            },
+            Err("rejected already"),
+        );
         check(|_, situation, _, _, _| situation.kill_switch = true, Err("kill switch"));
         check(|_, _, identity, _, _| identity.role = Role::Viewer, Err("viewer"));
-        check(|_, situation, _, _, _| situation.actions_last_hour = 9, Err("last hour"));
+        check(
+            |_, situation, _, _, _| situation.actions_last_hour = 9,
+            Err("last hour"),
+        );
     }
 }

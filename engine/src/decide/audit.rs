@@ -25,10 +25,18 @@ impl AuditChain {
         let mut chain = Self::default();
         for entry in entries {
             if entry.seq != chain.last_seq + 1 {
-                return Err(format!("entry {} is missing, entry {} follows entry {}", chain.last_seq + 1, entry.seq, chain.last_seq));
+                return Err(format!(
+                    "entry {} is missing, entry {} follows entry {}",
+                    chain.last_seq + 1,
+                    entry.seq,
+                    chain.last_seq
+                ));
             }
             if entry.hash != link(&chain.last_hash, &entry) {
-                return Err(format!("entry {} does not have the hash of its content: it was changed", entry.seq));
+                return Err(format!(
+                    "entry {} does not have the hash of its content: it was changed",
+                    entry.seq
+                ));
             }
             chain.push(entry);
         }
@@ -84,7 +92,9 @@ mod tests {
 
     fn chain() -> Vec<AuditEntry> {
         let mut chain = AuditChain::default();
-        (0..5).map(|i| chain.append(Timestamp(i), "ada", "approve", &format!("ACT-{i}"), "")).collect()
+        (0..5)
+            .map(|i| chain.append(Timestamp(i), "ada", "approve", &format!("ACT-{i}"), ""))
+            .collect()
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct Playbook {
     pub expected_effect: String,
     /// How it is undone, as a sentence.
     pub inverse: String,
-    /// The triggering metrics must be back in their band within this time, in the lane'"'"'s own time.
+    /// The triggering metrics must be back in their band within this time, in the lane's own time.
     pub verify_within_secs: u64,
     /// Not proposed again for the same target for this long after it ran.
     pub cooldown_secs: u64,
@@ -74,9 +74,18 @@ impl Playbook {
     /// None in practice: they are compiled in and tested.
     pub fn bundled() -> Result<Vec<Self>> {
         [
-            ("rollback-change.yaml", include_str!("../../../assets/playbooks/rollback-change.yaml")),
-            ("restart-service.yaml", include_str!("../../../assets/playbooks/restart-service.yaml")),
-            ("scale-out.yaml", include_str!("../../../assets/playbooks/scale-out.yaml")),
+            (
+                "rollback-change.yaml",
+                include_str!("../../../assets/playbooks/rollback-change.yaml"),
+            ),
+            (
+                "restart-service.yaml",
+                include_str!("../../../assets/playbooks/restart-service.yaml"),
+            ),
+            (
+                "scale-out.yaml",
+                include_str!("../../../assets/playbooks/scale-out.yaml"),
+            ),
         ]
         .into_iter()
         .map(|(file, text)| Self::parse(file, text))
@@ -88,15 +97,28 @@ impl Playbook {
     /// # Errors
     /// [`Error::Playbook`] with the line of the first mistake in the YAML, or every field that makes no sense.
     pub fn parse(file: &str, text: &str) -> Result<Self> {
-        let fail = |message: String| Error::Playbook { file: file.to_owned(), message };
+        let fail = |message: String| Error::Playbook {
+            file: file.to_owned(),
+            message,
+        };
         let playbook: Self = serde_yaml_ng::from_str(text).map_err(|e| fail(e.to_string()))?;
         let problems = playbook.problems();
-        if problems.is_empty() { Ok(playbook) } else { Err(fail(problems.join("; "))) }
+        if problems.is_empty() {
+            Ok(playbook)
+        } else {
+            Err(fail(problems.join("; ")))
+        }
     }
 
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        for (field, text) in [("name", &self.name), ("title", &self.title), ("owner", &self.owner), ("inverse", &self.inverse), ("expected_effect", &self.expected_effect)] {
+        for (field, text) in [
+            ("name", &self.name),
+            ("title", &self.title),
+            ("owner", &self.owner),
+            ("inverse", &self.inverse),
+            ("expected_effect", &self.expected_effect),
+        ] {
             if text.trim().is_empty() {
                 problems.push(format!("{field}: must not be empty"));
             }
@@ -105,15 +127,20 @@ impl Playbook {
             problems.push("steps: there must be at least one".to_owned());
         }
         for (index, step) in self.steps.iter().enumerate() {
-            if !step.path.starts_with('"'"'/'"'"') {
+            if !step.path.starts_with('/') {
                 problems.push(format!("steps[{index}].path: must start with /, got {:?}", step.path));
             }
             for text in step.body.values().chain([&step.summary]) {
-                problems.extend(unknown_variables(text).map(|v| format!("steps[{index}]: {{{v}}} is not one of {VARIABLES:?}")));
+                problems.extend(
+                    unknown_variables(text).map(|v| format!("steps[{index}]: {{{v}}} is not one of {VARIABLES:?}")),
+                );
             }
         }
         if !(0.0..=1.0).contains(&self.trigger.min_confidence) {
-            problems.push(format!("trigger.min_confidence: must be 0 to 1, got {}", self.trigger.min_confidence));
+            problems.push(format!(
+                "trigger.min_confidence: must be 0 to 1, got {}",
+                self.trigger.min_confidence
+            ));
         }
         if self.verify_within_secs == 0 || self.expires_secs == 0 {
             problems.push("verify_within_secs, expires_secs: must be above 0".to_owned());
@@ -123,12 +150,17 @@ impl Playbook {
 }
 
 fn unknown_variables(text: &str) -> impl Iterator<Item = &str> {
-    text.split('"'"'{'"'"').skip(1).filter_map(|rest| rest.split_once('"'"'}'"'"').map(|(name, _)| name)).filter(|name| !VARIABLES.contains(name))
+    text.split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
+        .filter(|name| !VARIABLES.contains(name))
 }
 
 /// Puts values into the braces.
 pub(super) fn fill(text: &str, variables: &BTreeMap<&str, String>) -> String {
-    variables.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    variables.iter().fold(text.to_owned(), |text, (name, value)| {
+        text.replace(&format!("{{{name}}}"), value)
+    })
 }
 
 #[cfg(test)]
@@ -145,7 +177,10 @@ mod tests {
     fn check(change: impl FnOnce(String) -> String, words: &str) {
         let text = change(include_str!("../../../assets/playbooks/rollback-change.yaml").to_owned());
         let error = Playbook::parse("x.yaml", &text).unwrap_err().to_string();
-        assert!(error.starts_with("playbook x.yaml: ") && error.contains(words), "{error}");
+        assert!(
+            error.starts_with("playbook x.yaml: ") && error.contains(words),
+            "{error}"
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use wire::status::Role;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PolicyInput {
     /// `propose` when a proposal is made, `approve` when a person agrees to it.
-    pub stage: &'"'"'static str,
+    pub stage: &'static str,
     pub playbook: String,
     pub risk: Risk,
     pub target: String,
@@ -49,7 +49,10 @@ impl PolicyEngine {
     /// # Errors
     /// None in practice: they are compiled in and tested.
     pub fn bundled() -> Result<Self> {
-        Self::new(&[("remediation.rego", include_str!("../../../assets/policies/remediation.rego"))])
+        Self::new(&[(
+            "remediation.rego",
+            include_str!("../../../assets/policies/remediation.rego"),
+        )])
     }
 
     /// Compiles modules, given by name and text.
@@ -60,11 +63,16 @@ impl PolicyEngine {
         let mut engine = Engine::new();
         let mut hasher = blake3::Hasher::new();
         for (name, text) in modules {
-            engine.add_policy((*name).to_owned(), (*text).to_owned()).map_err(|e| Error::Policy(format!("{e:#}")))?;
+            engine
+                .add_policy((*name).to_owned(), (*text).to_owned())
+                .map_err(|e| Error::Policy(format!("{e:#}")))?;
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
         }
-        Ok(Self { engine, hash: hasher.finalize().to_hex()[..16].to_owned() })
+        Ok(Self {
+            engine,
+            hash: hasher.finalize().to_hex()[..16].to_owned(),
+        })
     }
 
     /// Asks the policies. Never fails: what cannot be evaluated is denied, and says so.
@@ -72,7 +80,11 @@ impl PolicyEngine {
         // A clone shares the compiled policies; evaluation needs it mutable.
         let mut engine = self.engine.clone();
         let json = serde_json::to_string(input).expect("plain data always serializes");
-        let denied = |reason: String| PolicyDecision { allowed: false, reasons: vec![reason], policy_hash: self.hash.clone() };
+        let denied = |reason: String| PolicyDecision {
+            allowed: false,
+            reasons: vec![reason],
+            policy_hash: self.hash.clone(),
+        };
         if let Err(error) = engine.set_input_json(&json) {
             return denied(format!("denied: the input cannot be read: {error:#}"));
         }
@@ -87,19 +99,32 @@ impl PolicyEngine {
         let allowed = allow == Value::Bool(true) && denials.is_empty();
         let mut reasons = denials;
         if allowed {
-            reasons = engine.eval_rule("data.halo.reasons".to_owned()).map(|v| messages(&v)).unwrap_or_default();
+            reasons = engine
+                .eval_rule("data.halo.reasons".to_owned())
+                .map(|v| messages(&v))
+                .unwrap_or_default();
         } else if reasons.is_empty() {
             reasons.push("denied: no rule allows it".to_owned());
         }
-        PolicyDecision { allowed, reasons, policy_hash: self.hash.clone() }
+        PolicyDecision {
+            allowed,
+            reasons,
+            policy_hash: self.hash.clone(),
+        }
     }
 }
 
 /// The strings of a set or array, sorted; nothing for anything else.
 fn messages(value: &Value) -> Vec<String> {
     let mut found: Vec<String> = match value {
-        Value::Set(set) => set.iter().filter_map(|v| v.as_string().ok().map(|s| s.to_string())).collect(),
-        Value::Array(array) => array.iter().filter_map(|v| v.as_string().ok().map(|s| s.to_string())).collect(),
+        Value::Set(set) => set
+            .iter()
+            .filter_map(|v| v.as_string().ok().map(|s| s.to_string()))
+            .collect(),
+        Value::Array(array) => array
+            .iter()
+            .filter_map(|v| v.as_string().ok().map(|s| s.to_string()))
+            .collect(),
         _ => Vec::new(),
     };
     found.sort();
@@ -144,9 +169,32 @@ mod tests {
         check(|i| i.confidence = 0.2, false, "confidence");
         check(|i| i.data_age_secs = 1e5, false, "stale");
         check(|i| i.severity = Some("P4".to_owned()), false, "no rule allows");
-        check(|i| { i.stage = "approve"; i.role = Some(Role::Viewer) }, false, "viewer");
-        check(|i| { i.stage = "approve"; i.role = Some(Role::Operator); i.risk = Risk::High }, false, "admin");
-        check(|i| { i.stage = "approve"; i.role = Some(Role::Admin); i.risk = Risk::High }, true, "P1");
+        check(
+            |i| {
+                i.stage = "approve";
+                i.role = Some(Role::Viewer)
+            },
+            false,
+            "viewer",
+        );
+        check(
+            |i| {
+                i.stage = "approve";
+                i.role = Some(Role::Operator);
+                i.risk = Risk::High
+            },
+            false,
+            "admin",
+        );
+        check(
+            |i| {
+                i.stage = "approve";
+                i.role = Some(Role::Admin);
+                i.risk = Risk::High
+            },
+            true,
+            "P1",
+        );
     }
 
     #[test]
@@ -158,8 +206,14 @@ mod tests {
             "package halo\nimport rego.v1\nallow := true\nallow := false\n",
         ] {
             let decision = PolicyEngine::new(&[("p.rego", text)]).unwrap().evaluate(&input());
-            assert!(!decision.allowed && !decision.reasons.is_empty(), "{text}: {decision:?}");
+            assert!(
+                !decision.allowed && !decision.reasons.is_empty(),
+                "{text}: {decision:?}"
+            );
         }
-        assert!(matches!(PolicyEngine::new(&[("p.rego", "package halo\nallow if {")]), Err(Error::Policy(_))));
+        assert!(matches!(
+            PolicyEngine::new(&[("p.rego", "package halo\nallow if {")]),
+            Err(Error::Policy(_))
+        ));
     }
 }

@@ -44,7 +44,11 @@ pub fn propose(
 ) -> Option<Proposal> {
     let playbook = playbooks.iter().find(|playbook| fits(playbook, situation))?;
     let variables = variables(situation);
-    let steps: Vec<PlannedStep> = playbook.steps.iter().map(|step| plan(step, &variables, webhook_base)).collect();
+    let steps: Vec<PlannedStep> = playbook
+        .steps
+        .iter()
+        .map(|step| plan(step, &variables, webhook_base))
+        .collect();
     let plan_hash = plan_hash(&playbook.name, &situation.target, &steps);
     Some(Proposal {
         id,
@@ -54,7 +58,10 @@ pub fn propose(
         incident: situation.incident.clone(),
         prediction: situation.prediction.clone(),
         created: now,
-        expires: now + i64::try_from(playbook.expires_secs).unwrap_or(i64::MAX / 1000).saturating_mul(1000),
+        expires: now
+            + i64::try_from(playbook.expires_secs)
+                .unwrap_or(i64::MAX / 1000)
+                .saturating_mul(1000),
         risk: playbook.risk,
         expected_effect: fill(&playbook.expected_effect, &variables),
         inverse: fill(&playbook.inverse, &variables),
@@ -99,7 +106,9 @@ fn fits(playbook: &Playbook, situation: &Situation) -> bool {
     let trigger = &playbook.trigger;
     trigger.on == situation.kind
         && (trigger.classes.is_empty() || trigger.classes.contains(&situation.class))
-        && trigger.after_deploy.is_none_or(|wanted| wanted == situation.deploy.is_some())
+        && trigger
+            .after_deploy
+            .is_none_or(|wanted| wanted == situation.deploy.is_some())
         && situation.confidence >= trigger.min_confidence
 }
 
@@ -107,14 +116,21 @@ fn variables(situation: &Situation) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("target", situation.target.to_string()),
         ("metric", situation.metric.clone()),
-        ("incident", situation.incident.as_ref().map(ToString::to_string).unwrap_or_default()),
+        (
+            "incident",
+            situation.incident.as_ref().map(ToString::to_string).unwrap_or_default(),
+        ),
         ("deploy", situation.deploy.clone().unwrap_or_default()),
     ])
 }
 
 /// The request of a step, byte for byte as it would be sent.
 fn plan(step: &super::playbook::Step, variables: &BTreeMap<&'static str, String>, base: Option<&str>) -> PlannedStep {
-    let body: BTreeMap<&str, String> = step.body.iter().map(|(name, text)| (name.as_str(), fill(text, variables))).collect();
+    let body: BTreeMap<&str, String> = step
+        .body
+        .iter()
+        .map(|(name, text)| (name.as_str(), fill(text, variables)))
+        .collect();
     let body = serde_json::to_string(&body).expect("strings always serialize");
     let base = base.map_or("<act.webhook_base is not set>", |base| base.trim_end_matches('/'));
     PlannedStep {
@@ -132,7 +148,12 @@ pub fn plan_hash(playbook: &str, target: &EntityId, steps: &[PlannedStep]) -> St
         target: &'a EntityId,
         steps: &'a [PlannedStep],
     }
-    let plan = serde_json::to_vec(&Plan { playbook, target, steps }).expect("plain data always serializes");
+    let plan = serde_json::to_vec(&Plan {
+        playbook,
+        target,
+        steps,
+    })
+    .expect("plain data always serializes");
     blake3::hash(&plan).to_hex().to_string()
 }
 
@@ -160,7 +181,14 @@ pub(super) mod tests {
     pub(in crate::decide) fn proposed(situation: &Situation) -> Option<Proposal> {
         let playbooks = Playbook::bundled().unwrap();
         let policy = PolicyEngine::bundled().unwrap();
-        propose(situation, &playbooks, &policy, Some("http://127.0.0.1:1/hook/"), "ACT-000001".into(), Timestamp(1000))
+        propose(
+            situation,
+            &playbooks,
+            &policy,
+            Some("http://127.0.0.1:1/hook/"),
+            "ACT-000001".into(),
+            Timestamp(1000),
+        )
     }
 
     #[track_caller]
@@ -174,7 +202,13 @@ pub(super) mod tests {
     fn the_first_playbook_that_fits_is_proposed() {
         check(|_| {}, Some("rollback-change"));
         check(|s| s.deploy = None, Some("restart-service"));
-        check(|s| { s.deploy = None; s.class = MetricClass::Traffic }, None);
+        check(
+            |s| {
+                s.deploy = None;
+                s.class = MetricClass::Traffic
+            },
+            None,
+        );
         check(|s| s.kind = TriggerKind::Prediction, Some("scale-out"));
         check(|s| s.confidence = 0.1, None);
     }
@@ -186,8 +220,14 @@ pub(super) mod tests {
             proposal.steps[0].dry_run,
             "POST http://127.0.0.1:1/hook/rollback\ncontent-type: application/json\n\n{\"change\":\"v2\",\"incident\":\"INC-000001\",\"target\":\"web\"}"
         );
-        assert_eq!(proposal.plan_hash, plan_hash("rollback-change", &"web".into(), &proposal.steps));
-        assert_ne!(proposal.plan_hash, plan_hash("rollback-change", &"db".into(), &proposal.steps));
+        assert_eq!(
+            proposal.plan_hash,
+            plan_hash("rollback-change", &"web".into(), &proposal.steps)
+        );
+        assert_ne!(
+            proposal.plan_hash,
+            plan_hash("rollback-change", &"db".into(), &proposal.steps)
+        );
     }
 
     #[test]

@@ -41,7 +41,10 @@ pub struct Brain {
 impl Brain {
     /// An empty brain.
     pub fn new(config: BrainConfig, ids: &Ids) -> Self {
-        Self { correlator: Correlator::with_ids(config.correlate, ids.incidents.clone()), predictor: Predictor::with_ids(config.predict, ids.predictions.clone()) }
+        Self {
+            correlator: Correlator::with_ids(config.correlate, ids.incidents.clone()),
+            predictor: Predictor::with_ids(config.predict, ids.predictions.clone()),
+        }
     }
 
     /// A dependency became known.
@@ -64,7 +67,15 @@ impl Brain {
     }
 
     /// Looks ahead on one series.
-    pub fn look_ahead(&mut self, now: Timestamp, info: &SeriesInfo, outlook: &Outlook, limit: Limit, out: &mut BrainOutput) {
-        out.predictions.extend(self.predictor.observe(info, outlook, limit, now));
+    pub fn look_ahead(
+        &mut self,
+        now: Timestamp,
+        info: &SeriesInfo,
+        outlook: &Outlook,
+        limit: Limit,
+        out: &mut BrainOutput,
+    ) {
+        out.predictions
+            .extend(self.predictor.observe(info, outlook, limit, now));
     }
 }

@@ -10,14 +10,14 @@ mod snapshot;
 
 use super::brain::{Brain, BrainOutput, Ids};
 use super::message::{Clocks, Observed, Tally};
+use crate::config::Config;
 use crate::correlate::{ChangeKind, Incident, IncidentChange, IncidentIds, Observation};
-use crate::predict::PredictionIds;
 use crate::decide::audit::AuditChain;
 use crate::error::Result;
-use crate::learn::Thresholds;
 use crate::ingest::Rejection;
+use crate::learn::Thresholds;
+use crate::predict::PredictionIds;
 use crate::series::MetricClass;
-use crate::config::Config;
 use remedy::Remedies;
 use snapshot::{Rate, SourceStats};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +50,11 @@ pub(crate) fn is_durable(source: &str) -> bool {
 
 impl LaneName {
     pub(crate) fn of(source: &str) -> Self {
-        if source == REPLAY_SOURCE { Self::Replay } else { Self::Wall }
+        if source == REPLAY_SOURCE {
+            Self::Replay
+        } else {
+            Self::Wall
+        }
     }
 }
 
@@ -64,9 +68,15 @@ pub(crate) enum Effect {
     SaveEdge(Edge),
     AppendAudit(AuditEntry),
     /// A small value to keep, as JSON.
-    SaveSetting { key: &'static str, value: String },
+    SaveSetting {
+        key: &'static str,
+        value: String,
+    },
     /// Feedback moved a threshold: tell the shards.
-    SetThreshold { class: MetricClass, threshold: f32 },
+    SetThreshold {
+        class: MetricClass,
+        threshold: f32,
+    },
     /// Carry out what was approved.
     Execute(Box<crate::decide::Approved>),
 }
@@ -131,20 +141,40 @@ impl Coordinator {
     pub(crate) fn new(config: &Config, models: Vec<Model>, mut restored: Restored, now: Timestamp) -> Result<Self> {
         let remedies = Remedies::bundled(config.webhook_base.clone(), restored.last_proposal)?;
         Self::close_interrupted(&mut restored.proposals, now);
-        let ids = Ids { incidents: IncidentIds::after(restored.last_incident), predictions: PredictionIds::default() };
+        let ids = Ids {
+            incidents: IncidentIds::after(restored.last_incident),
+            predictions: PredictionIds::default(),
+        };
         for prediction in &restored.predictions {
             ids.predictions.reserve(&prediction.id);
         }
         let mut lanes = BTreeMap::new();
         for name in [LaneName::Wall, LaneName::Replay] {
             let mut brain = Brain::new(config.brain.clone(), &ids);
-            let own: Vec<Incident> = restored.incidents.iter().filter(|i| LaneName::of(&i.source) == name).cloned().collect();
+            let own: Vec<Incident> = restored
+                .incidents
+                .iter()
+                .filter(|i| LaneName::of(&i.source) == name)
+                .cloned()
+                .collect();
             brain.correlator.restore(own);
             if name == LaneName::Wall {
                 brain.predictor.restore(restored.predictions.clone());
             }
-            let clock = if name == LaneName::Wall { now } else { Timestamp::default() };
-            lanes.insert(name, LaneState { brain, clock, pending: Vec::new(), looked_ahead: BrainOutput::default() });
+            let clock = if name == LaneName::Wall {
+                now
+            } else {
+                Timestamp::default()
+            };
+            lanes.insert(
+                name,
+                LaneState {
+                    brain,
+                    clock,
+                    pending: Vec::new(),
+                    looked_ahead: BrainOutput::default(),
+                },
+            );
         }
         let mut coordinator = Self {
             lanes,
@@ -214,13 +244,21 @@ impl Coordinator {
 
     /// Samples that were refused before or by admission.
     pub(crate) fn refused(&mut self, source: &Arc<str>, rejections: &[Rejection]) {
-        self.sources.entry(Arc::clone(source)).or_default().count_rejections(rejections);
+        self.sources
+            .entry(Arc::clone(source))
+            .or_default()
+            .count_rejections(rejections);
     }
 
     /// Takes what a shard saw; it is judged at the next tick, together with what the other shards saw at that time.
     pub(crate) fn observed(&mut self, observed: Observed, now: Timestamp) {
         match observed {
-            Observed::Samples { source, newest, taken, observations } => {
+            Observed::Samples {
+                source,
+                newest,
+                taken,
+                observations,
+            } => {
                 let stats = self.sources.entry(Arc::clone(&source)).or_default();
                 stats.samples += taken;
                 stats.last_at = stats.last_at.max(newest);
@@ -236,10 +274,16 @@ impl Coordinator {
                     lane.pending.extend(observations);
                 }
             }
-            Observed::Outlook { source, info, outlook, limit } => {
+            Observed::Outlook {
+                source,
+                info,
+                outlook,
+                limit,
+            } => {
                 if let Some(lane) = self.lanes.get_mut(&LaneName::of(&source)) {
                     let at = outlook.at;
-                    lane.brain.look_ahead(at, &info, &outlook, limit, &mut lane.looked_ahead);
+                    lane.brain
+                        .look_ahead(at, &info, &outlook, limit, &mut lane.looked_ahead);
                 }
             }
         }
@@ -273,7 +317,10 @@ impl Coordinator {
 
     fn incident_changed(&mut self, change: IncidentChange, now: Timestamp, effects: &mut Vec<Effect>) {
         let incident = &change.incident;
-        if matches!(change.kind, ChangeKind::Opened | ChangeKind::Reopened | ChangeKind::Resolved | ChangeKind::Merged) {
+        if matches!(
+            change.kind,
+            ChangeKind::Opened | ChangeKind::Reopened | ChangeKind::Resolved | ChangeKind::Merged
+        ) {
             self.incidents_opened += u64::from(change.kind == ChangeKind::Opened);
             let what = format!("incident_{:?}", change.kind).to_lowercase();
             self.audit(now, "engine", &what, incident.id.as_str(), &incident.title, effects);
@@ -291,16 +338,32 @@ impl Coordinator {
         effects.push(Effect::SavePrediction(Box::new(prediction)));
     }
 
-    fn audit(&mut self, at: Timestamp, actor: &str, action: &str, subject: &str, detail: &str, effects: &mut Vec<Effect>) {
+    fn audit(
+        &mut self,
+        at: Timestamp,
+        actor: &str,
+        action: &str,
+        subject: &str,
+        detail: &str,
+        effects: &mut Vec<Effect>,
+    ) {
         let entry = self.audit.append(at, actor, action, subject, detail);
         effects.push(Effect::AppendAudit(entry));
     }
 
     /// The incident page.
     pub(crate) fn incident(&self, id: &IncidentId) -> Option<IncidentDetail> {
-        let incident = self.lanes.values().find_map(|lane| lane.brain.correlator.incident(id))?;
+        let incident = self
+            .lanes
+            .values()
+            .find_map(|lane| lane.brain.correlator.incident(id))?;
         let mut detail = incident.detail();
-        detail.proposals = self.proposals.values().filter(|p| p.incident.as_ref() == Some(id)).map(|p| p.id.clone()).collect();
+        detail.proposals = self
+            .proposals
+            .values()
+            .filter(|p| p.incident.as_ref() == Some(id))
+            .map(|p| p.id.clone())
+            .collect();
         Some(detail)
     }
 
@@ -310,12 +373,29 @@ impl Coordinator {
             .deploys
             .iter()
             .filter(|d| d.entity == *entity)
-            .map(|d| Marker { at: d.at, kind: MarkerKind::Deploy, text: d.version.clone() })
+            .map(|d| Marker {
+                at: d.at,
+                kind: MarkerKind::Deploy,
+                text: d.version.clone(),
+            })
             .collect();
-        for incident in self.lanes.values().flat_map(|lane| lane.brain.correlator.incidents()).filter(|i| i.entities().contains(entity)) {
-            markers.push(Marker { at: incident.started, kind: MarkerKind::IncidentStart, text: incident.id.to_string() });
+        for incident in self
+            .lanes
+            .values()
+            .flat_map(|lane| lane.brain.correlator.incidents())
+            .filter(|i| i.entities.contains(entity))
+        {
+            markers.push(Marker {
+                at: incident.started,
+                kind: MarkerKind::IncidentStart,
+                text: incident.id.to_string(),
+            });
             if let Some(ended) = incident.ended {
-                markers.push(Marker { at: ended, kind: MarkerKind::IncidentEnd, text: incident.id.to_string() });
+                markers.push(Marker {
+                    at: ended,
+                    kind: MarkerKind::IncidentEnd,
+                    text: incident.id.to_string(),
+                });
             }
         }
         markers.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
@@ -326,7 +406,11 @@ impl Coordinator {
     pub(crate) fn clocks(&self) -> Clocks {
         self.sources
             .keys()
-            .filter_map(|name| self.lanes.get(&LaneName::of(name)).map(|lane| (Arc::clone(name), lane.clock)))
+            .filter_map(|name| {
+                self.lanes
+                    .get(&LaneName::of(name))
+                    .map(|lane| (Arc::clone(name), lane.clock))
+            })
             .collect()
     }
 

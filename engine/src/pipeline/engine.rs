@@ -9,10 +9,10 @@ mod task;
 pub use inbox::{IngestReport, WriteError};
 
 use super::coordinator::Coordinator;
-use crate::act::Executors;
 use super::live::Live;
 use super::message::{Observed, ShardMessage};
 use super::shard::Shard;
+use crate::act::Executors;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::detect::Models;
@@ -46,7 +46,6 @@ pub struct Engine {
     log: Log,
     store: Arc<dyn Store>,
     shards: Vec<mpsc::Sender<ShardMessage>>,
-    observed: mpsc::Sender<Observed>,
     orders: mpsc::Sender<Order>,
     live: Arc<Live>,
     /// One permit per sample that may wait between log and shards.
@@ -56,7 +55,6 @@ pub struct Engine {
     executors: Executors,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
-    threads: std::sync::Mutex<Vec<std::thread::JoinHandle<()>>>,
 }
 
 impl Engine {
@@ -76,7 +74,8 @@ impl Engine {
         let executors = Executors::new(config.webhook_base.clone())?;
 
         let (observed, from_shards) = mpsc::channel(COORDINATOR_QUEUE);
-        let (shards, threads) = start_shards(&config, &models, &observed)?;
+        let shards = start_shards(&config, &models, &observed)?;
+        drop(observed);
         let mut records = Vec::new();
         let (log, recovery) = Log::open(&config.data_dir.join("log"), saved.checkpoint, |record| {
             records.push(record);
@@ -88,13 +87,15 @@ impl Engine {
 
         let (orders, from_people) = mpsc::channel(COORDINATOR_QUEUE);
         let (stop, stopped) = watch::channel(false);
-        let live = Arc::new(Live::new(wire::stream::Snapshot { version: wire::VERSION, ..Default::default() }));
+        let live = Arc::new(Live::new(wire::stream::Snapshot {
+            version: wire::VERSION,
+            ..Default::default()
+        }));
         let engine = Arc::new(Self {
             registry: Registry::default(),
             log,
             store,
             shards,
-            observed,
             orders,
             live,
             room: Semaphore::new(config.queue_samples.min(Semaphore::MAX_PERMITS)),
@@ -102,12 +103,17 @@ impl Engine {
             executors,
             stop,
             tasks: Mutex::new(JoinSet::new()),
-            threads: std::sync::Mutex::new(threads),
             clock,
             config,
         });
         let mut tasks = engine.tasks.lock().await;
-        tasks.spawn(task::run(Arc::clone(&engine), coordinator, from_shards, from_people, stopped.clone()));
+        tasks.spawn(task::run(
+            Arc::clone(&engine),
+            coordinator,
+            from_shards,
+            from_people,
+            stopped.clone(),
+        ));
         engine.restore_series(saved, records, &thresholds).await?;
         sources::start(&engine, &mut tasks, &stopped)?;
         drop(tasks);
@@ -116,7 +122,10 @@ impl Engine {
 
     /// The engine in the eyes of `identity`.
     pub fn handle(self: &Arc<Self>, identity: Identity) -> Arc<dyn Handle> {
-        Arc::new(InProcess { engine: Arc::clone(self), identity })
+        Arc::new(InProcess {
+            engine: Arc::clone(self),
+            identity,
+        })
     }
 
     /// The present instant on the engine's wall clock.
@@ -139,7 +148,7 @@ impl Engine {
         &self.registry
     }
 
-    /// Stops sources and coordinator, keeps everything that is in memory, and waits for the threads.
+    /// Stops sources and coordinator and moves what is in memory to the store.
     pub async fn shutdown(&self) {
         self.stop.send_replace(true);
         let mut tasks = self.tasks.lock().await;
@@ -164,20 +173,26 @@ fn gone() -> Error {
     Error::Unavailable("the engine is shutting down".to_owned())
 }
 
-type Shards = (Vec<mpsc::Sender<ShardMessage>>, Vec<std::thread::JoinHandle<()>>);
-
-fn start_shards(config: &Config, models: &Arc<Models>, observed: &mpsc::Sender<Observed>) -> Result<Shards> {
+fn start_shards(
+    config: &Config,
+    models: &Arc<Models>,
+    observed: &mpsc::Sender<Observed>,
+) -> Result<Vec<mpsc::Sender<ShardMessage>>> {
     let mut senders = Vec::new();
-    let mut threads = Vec::new();
     for number in 0..config.shards {
         let (sender, inbox) = mpsc::channel(SHARD_QUEUE);
-        let shard = Shard::new(config.detect.clone(), Arc::clone(models), config.verdict_bytes / config.shards, observed.clone());
-        let thread = std::thread::Builder::new()
+        let shard = Shard::new(
+            config.detect.clone(),
+            Arc::clone(models),
+            config.verdict_bytes / config.shards,
+            observed.clone(),
+        );
+        // The thread ends by itself once nobody can send to it any more.
+        std::thread::Builder::new()
             .name(format!("halo-shard-{number}"))
             .spawn(move || shard.run(inbox))
             .map_err(|e| Error::io("cannot start a shard thread", "", e))?;
         senders.push(sender);
-        threads.push(thread);
     }
-    Ok((senders, threads))
+    Ok(senders)
 }

@@ -4,7 +4,8 @@
 use super::brain::{Brain, BrainConfig, BrainOutput, Ids};
 use crate::correlate::{Incident, Observation};
 use crate::detect::{DetectConfig, Detection, Detector, Effort, Models};
-use crate::predict::{Limit, known_limit};
+use crate::predict::Limit;
+use crate::predict::limits::known_limit;
 use crate::series::SeriesInfo;
 use std::sync::Arc;
 use wire::Timestamp;
@@ -90,7 +91,11 @@ impl Lane {
     pub fn add_series(&mut self, info: SeriesInfo) -> usize {
         let slot = self.detector.add_series(&info);
         debug_assert_eq!(slot, self.series.len(), "slots are given in order");
-        self.series.push(LaneSeries { limit: None, info: Arc::new(info), samples: 0 });
+        self.series.push(LaneSeries {
+            limit: None,
+            info: Arc::new(info),
+            samples: 0,
+        });
         slot
     }
 
@@ -133,7 +138,8 @@ impl Lane {
                 && series.samples.is_multiple_of(SAMPLES_PER_OUTLOOK)
                 && let Some(outlook) = self.detector.outlook(*slot, OUTLOOK_STEPS)
             {
-                self.brain.look_ahead(now, &series.info, &outlook, limit, &mut out.brain);
+                self.brain
+                    .look_ahead(now, &series.info, &outlook, limit, &mut out.brain);
             }
         }
     }

@@ -22,7 +22,10 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self { state: Mutex::new(snapshot), deltas: broadcast::Sender::new(BACKLOG) }
+        Self {
+            state: Mutex::new(snapshot),
+            deltas: broadcast::Sender::new(BACKLOG),
+        }
     }
 
     /// The state now, as `identity` sees it.
@@ -53,9 +56,19 @@ impl Live {
     /// A full snapshot, then every delta.
     pub(crate) fn watch(self: &Arc<Self>, identity: Identity) -> BoxStream<'static, Event> {
         let (snapshot, deltas) = self.subscribe(&identity);
-        let reader = Reader { seq: snapshot.seq, live: Arc::clone(self), identity, deltas, ready: VecDeque::new() };
+        let reader = Reader {
+            seq: snapshot.seq,
+            live: Arc::clone(self),
+            identity,
+            deltas,
+            ready: VecDeque::new(),
+        };
         let first = futures::stream::once(async move { Event::Snapshot(snapshot) });
-        first.chain(unfold(reader, |mut reader| async move { reader.next().await.map(|event| (event, reader)) })).boxed()
+        first
+            .chain(unfold(reader, |mut reader| async move {
+                reader.next().await.map(|event| (event, reader))
+            }))
+            .boxed()
     }
 
     fn subscribe(&self, identity: &Identity) -> (Snapshot, broadcast::Receiver<Arc<Delta>>) {
@@ -94,7 +107,11 @@ impl Reader {
                 Some(Event::Delta(delta))
             }
             Err(RecvError::Lagged(dropped)) => {
-                let loss = Event::Delta(Delta { seq: self.seq + 1, dropped, ..Delta::default() });
+                let loss = Event::Delta(Delta {
+                    seq: self.seq + 1,
+                    dropped,
+                    ..Delta::default()
+                });
                 let (snapshot, deltas) = self.live.subscribe(&self.identity);
                 self.seq = snapshot.seq;
                 self.deltas = deltas;
@@ -112,8 +129,16 @@ mod tests {
     use wire::topology::Edge;
 
     fn with_edges(count: usize) -> Snapshot {
-        let mut snapshot = Snapshot { version: wire::VERSION, ..Snapshot::default() };
-        snapshot.edges = (0..count).map(|i| Edge { caller: format!("a{i:05}").into(), callee: "b".into() }).collect();
+        let mut snapshot = Snapshot {
+            version: wire::VERSION,
+            ..Snapshot::default()
+        };
+        snapshot.edges = (0..count)
+            .map(|i| Edge {
+                caller: format!("a{i:05}").into(),
+                callee: "b".into(),
+            })
+            .collect();
         snapshot
     }
 
@@ -121,10 +146,14 @@ mod tests {
     async fn a_reader_gets_a_snapshot_and_then_consecutive_deltas() {
         let live = Arc::new(Live::new(with_edges(1)));
         let mut stream = live.watch(Identity::default());
-        let Some(Event::Snapshot(mut copy)) = stream.next().await else { panic!("a snapshot comes first") };
+        let Some(Event::Snapshot(mut copy)) = stream.next().await else {
+            panic!("a snapshot comes first")
+        };
         for count in 2..5 {
             live.publish(with_edges(count), true);
-            let Some(Event::Delta(delta)) = stream.next().await else { panic!("then deltas") };
+            let Some(Event::Delta(delta)) = stream.next().await else {
+                panic!("then deltas")
+            };
             copy.apply(delta).expect("deltas are consecutive");
         }
         assert_eq!(copy, live.snapshot(&Identity::default()));
@@ -138,9 +167,13 @@ mod tests {
         for count in 1..BACKLOG + 11 {
             live.publish(with_edges(count), true);
         }
-        let Some(Event::Delta(loss)) = stream.next().await else { panic!("the loss comes first") };
+        let Some(Event::Delta(loss)) = stream.next().await else {
+            panic!("the loss comes first")
+        };
         assert_eq!(loss.dropped, 10);
-        let Some(Event::Snapshot(copy)) = stream.next().await else { panic!("then a snapshot") };
+        let Some(Event::Snapshot(copy)) = stream.next().await else {
+            panic!("then a snapshot")
+        };
         assert_eq!(copy, live.snapshot(&Identity::default()));
     }
 

@@ -18,9 +18,16 @@ use wire::{EntityId, SeriesId, Timestamp};
 #[derive(Debug)]
 pub(crate) enum ShardMessage {
     /// Series it now owns, with the end of what the store holds of each.
-    Add { source: Arc<str>, infos: Vec<(Arc<SeriesInfo>, Option<Timestamp>)> },
+    Add {
+        source: Arc<str>,
+        infos: Vec<(Arc<SeriesInfo>, Option<Timestamp>)>,
+    },
     /// Samples that are already durable.
-    Batch { source: Arc<str>, samples: Vec<Sample>, reply: oneshot::Sender<Vec<Rejection>> },
+    Batch {
+        source: Arc<str>,
+        samples: Vec<Sample>,
+        reply: oneshot::Sender<Vec<Rejection>>,
+    },
     /// The past of a series.
     Bootstrap { series: SeriesId, past: Past },
     /// The source says that the series has ended.
@@ -28,16 +35,32 @@ pub(crate) enum ShardMessage {
     /// Feedback moved a threshold.
     Threshold { class: MetricClass, threshold: f32 },
     /// How every entity stands, given each source's clock.
-    Tally { clocks: Clocks, reply: oneshot::Sender<Tally> },
-    List { look: Look, reply: oneshot::Sender<Vec<SeriesSummary>> },
+    Tally {
+        clocks: Clocks,
+        reply: oneshot::Sender<Tally>,
+    },
+    List {
+        look: Look,
+        reply: oneshot::Sender<Vec<SeriesSummary>>,
+    },
     /// What the metric page shows beside the samples.
-    About { id: SeriesId, clocks: Clocks, reply: oneshot::Sender<Option<About>> },
+    About {
+        id: SeriesId,
+        clocks: Clocks,
+        reply: oneshot::Sender<Option<About>>,
+    },
     /// Samples and verdicts in memory between two times.
-    Slice { id: SeriesId, from: Timestamp, to: Timestamp, reply: oneshot::Sender<Option<Result<Slice>>> },
-    /// Newest verdict of some series: to verify that an action helped.
-    Recent { series: Vec<SeriesId>, reply: oneshot::Sender<Vec<Recent>> },
+    Slice {
+        id: SeriesId,
+        from: Timestamp,
+        to: Timestamp,
+        reply: oneshot::Sender<Option<Result<Slice>>>,
+    },
     /// Hands over what the store does not have yet, after sealing what is full (or everything).
-    Seal { everything: bool, reply: oneshot::Sender<Vec<SealedChunk>> },
+    Seal {
+        everything: bool,
+        reply: oneshot::Sender<Vec<SealedChunk>>,
+    },
     /// The store has these chunks, named by their end.
     Saved { ends: Vec<(SeriesId, Timestamp)> },
 }
@@ -76,8 +99,18 @@ pub(crate) struct Slice {
 /// From a shard to the coordinator.
 #[derive(Debug)]
 pub(crate) enum Observed {
-    Samples { source: Arc<str>, newest: Option<Timestamp>, taken: u64, observations: Vec<Observation> },
-    Outlook { source: Arc<str>, info: Arc<SeriesInfo>, outlook: Box<Outlook>, limit: Limit },
+    Samples {
+        source: Arc<str>,
+        newest: Option<Timestamp>,
+        taken: u64,
+        observations: Vec<Observation>,
+    },
+    Outlook {
+        source: Arc<str>,
+        info: Arc<SeriesInfo>,
+        outlook: Box<Outlook>,
+        limit: Limit,
+    },
 }
 
 /// A shard's part of the totals.
@@ -113,16 +146,6 @@ pub(crate) struct EntityEntry {
     pub(crate) tally: EntityTally,
 }
 
-/// The newest verdict on a series.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Recent {
-    pub(crate) series: SeriesId,
-    pub(crate) at: Timestamp,
-    pub(crate) value: f64,
-    pub(crate) anomaly: bool,
-    pub(crate) score: f32,
-}
-
 /// A search over series.
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
@@ -141,7 +164,12 @@ impl Look {
         if self.words.is_empty() {
             return true;
         }
-        let mut text = format!("{} {} {}", info.entity, info.metric, info.statistic.as_deref().unwrap_or_default());
+        let mut text = format!(
+            "{} {} {}",
+            info.entity,
+            info.metric,
+            info.statistic.as_deref().unwrap_or_default()
+        );
         for (name, value) in &info.labels {
             text.push(' ');
             text.push_str(name);

@@ -3,8 +3,8 @@
 
 mod table;
 
-use super::lane::{EVIDENCE_SCORE, OUTLOOK_STEPS, SAMPLES_PER_OUTLOOK};
 use super::coordinator::is_durable;
+use super::lane::{EVIDENCE_SCORE, OUTLOOK_STEPS, SAMPLES_PER_OUTLOOK};
 use super::message::{Clocks, EntityEntry, Look, Observed, Past, ShardMessage, Tally};
 use crate::correlate::Observation;
 use crate::detect::{DetectConfig, Detection, Detector, Effort, Models};
@@ -37,7 +37,12 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(detect: DetectConfig, models: Arc<Models>, verdict_bytes: usize, observed: mpsc::Sender<Observed>) -> Self {
+    pub(crate) fn new(
+        detect: DetectConfig,
+        models: Arc<Models>,
+        verdict_bytes: usize,
+        observed: mpsc::Sender<Observed>,
+    ) -> Self {
         Self {
             detector: Detector::new(detect, models),
             table: SeriesTable::new(verdict_bytes),
@@ -80,9 +85,6 @@ impl Shard {
             ShardMessage::Slice { id, from, to, reply } => {
                 let _ = reply.send(self.table.slice(id, from, to));
             }
-            ShardMessage::Recent { series, reply } => {
-                let _ = reply.send(self.table.recent(&series));
-            }
             ShardMessage::Seal { everything, reply } => {
                 let _ = reply.send(self.table.seal(everything, is_durable));
             }
@@ -109,13 +111,19 @@ impl Shard {
     /// Admits, keeps, and judges the samples of one request. What was refused is returned, the rest counts as taken.
     fn take(&mut self, source: &Arc<str>, samples: &[Sample]) -> Vec<Rejection> {
         let mut refused: BTreeMap<RejectReason, (u64, String)> = BTreeMap::new();
-        let effort = if samples.len() <= FULL_EFFORT_SAMPLES { Effort::Full } else { Effort::Lazy };
+        let effort = if samples.len() <= FULL_EFFORT_SAMPLES {
+            Effort::Full
+        } else {
+            Effort::Lazy
+        };
         let mut observations = Vec::new();
         let capacity = self.table.verdict_capacity();
         for chunk in samples.chunks(DETECT_BATCH) {
             self.pending.clear();
             for sample in chunk {
-                let Some(slot) = self.table.slot(sample.series) else { continue };
+                let Some(slot) = self.table.slot(sample.series) else {
+                    continue;
+                };
                 match self.table.series_mut(slot).admit(sample.at, sample.value) {
                     Admit::InOrder => self.pending.push((slot, sample.at, sample.value)),
                     Admit::OutOfOrder => {}
@@ -152,7 +160,14 @@ impl Shard {
             taken: samples.len() as u64 - refused.values().map(|r| r.0).sum::<u64>(),
             observations,
         });
-        refused.into_iter().map(|(reason, (samples, example))| Rejection { reason, samples, example }).collect()
+        refused
+            .into_iter()
+            .map(|(reason, (samples, example))| Rejection {
+                reason,
+                samples,
+                example,
+            })
+            .collect()
     }
 
     /// Sends the outlook of the series just judged that have a limit to cross.
@@ -179,10 +194,13 @@ impl Shard {
             let state = self.detector.state(slot);
             let warming = state.seen < state.needed;
             let health = series.health(clocks.get(series.source()).copied(), state.step_ms);
-            let entity = tally.entities.entry(series.info().entity.clone()).or_insert_with(|| EntityEntry {
-                source: Arc::clone(series.source()),
-                tally: Default::default(),
-            });
+            let entity = tally
+                .entities
+                .entry(series.info().entity.clone())
+                .or_insert_with(|| EntityEntry {
+                    source: Arc::clone(series.source()),
+                    tally: Default::default(),
+                });
             entity.tally.add(health, series.score(), warming, series.last_at());
             *tally.series_by_source.entry(Arc::clone(series.source())).or_default() += 1;
             tally.warming += u64::from(warming);

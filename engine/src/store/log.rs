@@ -77,11 +77,14 @@ impl Log {
         let end = segments
             .last()
             .map_or(Ok(0), |(start, path)| file_len(path).map(|len| start + len))?;
+        let end = recovery.end.0.max(end);
+        let shared_end = Arc::new(AtomicU64::new(end));
         let mut writer = Writer {
             dir: dir.to_owned(),
             file: None,
             start: 0,
-            end: recovery.end.0.max(end),
+            end,
+            shared_end: Arc::clone(&shared_end),
             buffer: Vec::new(),
         };
         let (appends, mut inbox) = mpsc::channel::<Append>(QUEUE);
@@ -106,6 +109,7 @@ impl Log {
             Self {
                 appends,
                 dir: dir.to_owned(),
+                end: shared_end,
                 writer: Some(thread),
             },
             recovery,

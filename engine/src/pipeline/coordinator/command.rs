@@ -18,11 +18,22 @@ impl Coordinator {
     /// # Errors
     /// `Forbidden` if the role is not enough, `NotFound` for an unknown id, `Conflict` if somebody was faster or the plan
     /// is not the one that was shown, `Invalid` if the order makes no sense. Nothing has changed then.
-    pub(crate) fn command(&mut self, identity: &Identity, command: Command, now: Timestamp, effects: &mut Vec<Effect>) -> Result<Reply, ApiError> {
+    pub(crate) fn command(
+        &mut self,
+        identity: &Identity,
+        command: Command,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Reply, ApiError> {
         if identity.role < command.required_role() {
             return Err(ApiError::new(
                 ErrorKind::Forbidden,
-                format!("{} is a {:?}; this takes an {:?}: ask an admin for a token with that role", identity.name, identity.role, command.required_role()),
+                format!(
+                    "{} is a {:?}; this takes an {:?}: ask an admin for a token with that role",
+                    identity.name,
+                    identity.role,
+                    command.required_role()
+                ),
             ));
         }
         let who = identity.name.as_str();
@@ -30,15 +41,22 @@ impl Coordinator {
             Command::Approve { proposal, plan_hash } => self.approve(identity, &proposal, &plan_hash, now, effects)?,
             Command::Reject { proposal, reason } => self.reject(identity, &proposal, &reason, now, effects)?,
             Command::Acknowledge { incident } => {
-                let change = self.on_incident(&incident, |correlator, now| correlator.acknowledge(&incident, who, now))?;
+                let change =
+                    self.on_incident(&incident, |correlator, now| correlator.acknowledge(&incident, who, now))?;
                 self.incident_order(who, "acknowledge", change, "", now, effects)
             }
             Command::Resolve { incident } => {
                 let change = self.on_incident(&incident, |correlator, now| correlator.resolve(&incident, who, now))?;
                 self.incident_order(who, "resolve", change, "", now, effects)
             }
-            Command::Feedback { incident, verdict, note } => {
-                let change = self.on_incident(&incident, |correlator, now| correlator.feedback(&incident, who, verdict, &note, now))?;
+            Command::Feedback {
+                incident,
+                verdict,
+                note,
+            } => {
+                let change = self.on_incident(&incident, |correlator, now| {
+                    correlator.feedback(&incident, who, verdict, &note, now)
+                })?;
                 self.learn(verdict, &change, effects);
                 self.incident_order(who, feedback_name(verdict), change, &note, now, effects)
             }
@@ -46,7 +64,10 @@ impl Coordinator {
             Command::DeclareEdge { edge } => {
                 let text = format!("{} depends on {}", edge.caller, edge.callee);
                 if edge.caller == edge.callee {
-                    return Err(ApiError::new(ErrorKind::Invalid, format!("{} cannot depend on itself", edge.caller)));
+                    return Err(ApiError::new(
+                        ErrorKind::Invalid,
+                        format!("{} cannot depend on itself", edge.caller),
+                    ));
                 }
                 self.declare_edge(LaneName::Wall, edge.clone());
                 effects.push(Effect::SaveEdge(edge));
@@ -55,9 +76,24 @@ impl Coordinator {
             }
             Command::SetKillSwitch { on } => {
                 self.kill_switch = on;
-                effects.push(Effect::SaveSetting { key: "kill_switch", value: on.to_string() });
-                self.audit(now, who, if on { "kill_switch_on" } else { "kill_switch_off" }, "all actions", "", effects);
-                if on { "the kill switch is on: nothing will act" } else { "the kill switch is off" }.to_owned()
+                effects.push(Effect::SaveSetting {
+                    key: "kill_switch",
+                    value: on.to_string(),
+                });
+                self.audit(
+                    now,
+                    who,
+                    if on { "kill_switch_on" } else { "kill_switch_off" },
+                    "all actions",
+                    "",
+                    effects,
+                );
+                if on {
+                    "the kill switch is on: nothing will act"
+                } else {
+                    "the kill switch is off"
+                }
+                .to_owned()
             }
         };
         Ok(Reply::Done(done))
@@ -85,13 +121,27 @@ impl Coordinator {
     fn learn(&mut self, verdict: Verdict, change: &IncidentChange, effects: &mut Vec<Effect>) {
         let classes: BTreeSet<MetricClass> = change.incident.infos.values().map(|info| info.class).collect();
         for class in self.thresholds.feedback(verdict, &classes) {
-            effects.push(Effect::SetThreshold { class, threshold: self.thresholds.threshold(class, SHIPPED_THRESHOLD) });
+            effects.push(Effect::SetThreshold {
+                class,
+                threshold: self.thresholds.threshold(class, SHIPPED_THRESHOLD),
+            });
         }
         let value = serde_json::to_string(&self.thresholds).expect("plain data always serializes");
-        effects.push(Effect::SaveSetting { key: "thresholds", value });
+        effects.push(Effect::SaveSetting {
+            key: "thresholds",
+            value,
+        });
     }
 
-    fn incident_order(&mut self, who: &str, action: &str, change: IncidentChange, note: &str, now: Timestamp, effects: &mut Vec<Effect>) -> String {
+    fn incident_order(
+        &mut self,
+        who: &str,
+        action: &str,
+        change: IncidentChange,
+        note: &str,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> String {
         let id = change.incident.id.clone();
         self.audit(now, who, action, id.as_str(), note, effects);
         effects.push(Effect::SaveIncident(Box::new(change.incident)));
@@ -99,10 +149,19 @@ impl Coordinator {
     }
 
     /// A version went live among the wall clock's sources.
-    pub(crate) fn deployed(&mut self, who: &str, deploy: Deploy, now: Timestamp, effects: &mut Vec<Effect>) -> Result<String, ApiError> {
+    pub(crate) fn deployed(
+        &mut self,
+        who: &str,
+        deploy: Deploy,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<String, ApiError> {
         for (field, value) in [("entity", deploy.entity.as_str()), ("version", deploy.version.as_str())] {
             if value.trim().is_empty() || value.len() > 1024 {
-                return Err(ApiError::new(ErrorKind::Invalid, format!("deploy.{field}: must have 1 to 1024 characters")));
+                return Err(ApiError::new(
+                    ErrorKind::Invalid,
+                    format!("deploy.{field}: must have 1 to 1024 characters"),
+                ));
             }
         }
         let text = format!("{} {}", deploy.entity, deploy.version);

@@ -3,6 +3,7 @@
 use super::{Coordinator, Effect, LaneName};
 use crate::act::Outcome;
 use crate::correlate::Incident;
+use crate::decide::approve::state_name;
 use crate::decide::playbook::TriggerKind;
 use crate::decide::{ApproveError, Playbook, PolicyEngine, Situation, approve, propose};
 use crate::error::Result;
@@ -30,7 +31,12 @@ pub(crate) struct Remedies {
 
 impl Remedies {
     pub(super) fn bundled(webhook_base: Option<String>, last_id: u64) -> Result<Self> {
-        Ok(Self { playbooks: Playbook::bundled()?, policy: PolicyEngine::bundled()?, webhook_base, last_id })
+        Ok(Self {
+            playbooks: Playbook::bundled()?,
+            policy: PolicyEngine::bundled()?,
+            webhook_base,
+            last_id,
+        })
     }
 
     fn playbook(&self, name: &str) -> Option<&Playbook> {
@@ -44,12 +50,19 @@ impl Coordinator {
         if !matches!(incident.state, IncidentState::Open | IncidentState::Acknowledged) {
             return;
         }
-        let Some(situation) = self.incident_situation(incident, now) else { return };
+        let Some(situation) = self.incident_situation(incident, now) else {
+            return;
+        };
         self.propose(&situation, now, effects);
     }
 
     /// The same for a prediction.
-    pub(super) fn propose_for_prediction(&mut self, prediction: &Prediction, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub(super) fn propose_for_prediction(
+        &mut self,
+        prediction: &Prediction,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
         match prediction.state {
             PredictionState::Open => {
                 let situation = self.prediction_situation(prediction, now);
@@ -57,8 +70,18 @@ impl Coordinator {
             }
             PredictionState::CameTrue | PredictionState::Withdrawn | PredictionState::Expired => {
                 let helped = prediction.state != PredictionState::CameTrue;
-                let text = if helped { "the limit was not reached" } else { "the limit was reached all the same" };
-                self.verified(|p| p.prediction.as_ref() == Some(&prediction.id), helped, text, now, effects);
+                let text = if helped {
+                    "the limit was not reached"
+                } else {
+                    "the limit was reached all the same"
+                };
+                self.verified(
+                    |p| p.prediction.as_ref() == Some(&prediction.id),
+                    helped,
+                    text,
+                    now,
+                    effects,
+                );
             }
         }
     }
@@ -66,7 +89,10 @@ impl Coordinator {
     fn incident_situation(&self, incident: &Incident, now: Timestamp) -> Option<Situation> {
         let target = incident.cause.clone()?;
         let cause = incident.causes.iter().find(|c| c.entity == target)?;
-        let class = cause.series.and_then(|id| incident.infos.get(&id)).map_or(MetricClass::Other, |info| info.class);
+        let class = cause
+            .series
+            .and_then(|id| incident.infos.get(&id))
+            .map_or(MetricClass::Other, |info| info.class);
         let deploy = self
             .deploys
             .iter()
@@ -83,7 +109,9 @@ impl Coordinator {
             deploy,
             incident: Some(incident.id.clone()),
             prediction: None,
-            data_age_secs: lane.map_or(f64::MAX, |lane| lane.clock.millis_since(incident.last_anomaly) as f64 / 1000.0),
+            data_age_secs: lane.map_or(f64::MAX, |lane| {
+                lane.clock.millis_since(incident.last_anomaly) as f64 / 1000.0
+            }),
             actions_last_hour: self.actions_last_hour(&target, now),
             kill_switch: self.kill_switch,
             target,
@@ -115,8 +143,20 @@ impl Coordinator {
     fn propose(&mut self, situation: &Situation, now: Timestamp, effects: &mut Vec<Effect>) {
         let id = ProposalId(format!("ACT-{:06}", self.remedies.last_id + 1));
         let base = self.remedies.webhook_base.as_deref();
-        let Some(proposal) = propose(situation, &self.remedies.playbooks, &self.remedies.policy, base, id, now) else { return };
-        let cooldown_ms = self.remedies.playbook(&proposal.playbook).map_or(0, |p| i64::try_from(p.cooldown_secs).unwrap_or(i64::MAX / 1000) * 1000);
+        let Some(proposal) = propose(
+            situation,
+            &self.remedies.playbooks,
+            &self.remedies.policy,
+            base,
+            id,
+            now,
+        ) else {
+            return;
+        };
+        let cooldown_ms = self
+            .remedies
+            .playbook(&proposal.playbook)
+            .map_or(0, |p| i64::try_from(p.cooldown_secs).unwrap_or(i64::MAX / 1000) * 1000);
         let known = self.proposals.values().any(|other| {
             let same_trouble = other.incident == proposal.incident && other.prediction == proposal.prediction;
             let cooling = acted_at(other).is_some_and(|at| now.millis_since(at) < cooldown_ms);
@@ -130,31 +170,70 @@ impl Coordinator {
         self.keep(proposal, effects);
     }
 
-    pub(super) fn approve(&mut self, identity: &Identity, id: &ProposalId, plan_hash: &str, now: Timestamp, effects: &mut Vec<Effect>) -> Result<String, ApiError> {
+    pub(super) fn approve(
+        &mut self,
+        identity: &Identity,
+        id: &ProposalId,
+        plan_hash: &str,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<String, ApiError> {
         let mut proposal = self.proposal(id)?;
         let situation = self.situation_of(&proposal, now).ok_or_else(|| {
-            ApiError::new(ErrorKind::Conflict, format!("{id}: what it was proposed for is over: there is nothing left to do"))
+            ApiError::new(
+                ErrorKind::Conflict,
+                format!("{id}: what it was proposed for is over: there is nothing left to do"),
+            )
         })?;
-        let approved = approve(&proposal, plan_hash, identity, &situation, &self.remedies.policy, now).map_err(|error| {
-            let kind = if matches!(error, ApproveError::Denied(_)) { ErrorKind::Forbidden } else { ErrorKind::Conflict };
-            ApiError::new(kind, format!("{id}: {error}"))
-        })?;
-        self.audit(now, &identity.name, "approve", id.as_str(), &format!("plan {plan_hash}"), effects);
-        proposal.state = ProposalState::Approved { by: identity.name.clone(), at: now };
+        let approved =
+            approve(&proposal, plan_hash, identity, &situation, &self.remedies.policy, now).map_err(|error| {
+                let kind = if matches!(error, ApproveError::Denied(_)) {
+                    ErrorKind::Forbidden
+                } else {
+                    ErrorKind::Conflict
+                };
+                ApiError::new(kind, format!("{id}: {error}"))
+            })?;
+        self.audit(
+            now,
+            &identity.name,
+            "approve",
+            id.as_str(),
+            &format!("plan {plan_hash}"),
+            effects,
+        );
+        proposal.state = ProposalState::Approved {
+            by: identity.name.clone(),
+            at: now,
+        };
         let title = proposal.title.clone();
         self.keep(proposal, effects);
         effects.push(Effect::Execute(Box::new(approved)));
         Ok(format!("{id} approved: {title}"))
     }
 
-    pub(super) fn reject(&mut self, identity: &Identity, id: &ProposalId, reason: &str, now: Timestamp, effects: &mut Vec<Effect>) -> Result<String, ApiError> {
+    pub(super) fn reject(
+        &mut self,
+        identity: &Identity,
+        id: &ProposalId,
+        reason: &str,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Result<String, ApiError> {
         let mut proposal = self.proposal(id)?;
         if proposal.state != ProposalState::Pending {
-            let state = crate::decide::approve::state_name(&proposal.state);
-            return Err(ApiError::new(ErrorKind::Conflict, format!("{id} is {state}: reload to see who was first")));
+            let state = state_name(&proposal.state);
+            return Err(ApiError::new(
+                ErrorKind::Conflict,
+                format!("{id} is {state}: reload to see who was first"),
+            ));
         }
         self.audit(now, &identity.name, "reject", id.as_str(), reason, effects);
-        proposal.state = ProposalState::Rejected { by: identity.name.clone(), at: now, reason: reason.to_owned() };
+        proposal.state = ProposalState::Rejected {
+            by: identity.name.clone(),
+            at: now,
+            reason: reason.to_owned(),
+        };
         self.keep(proposal, effects);
         Ok(format!("{id} rejected"))
     }
@@ -162,17 +241,32 @@ impl Coordinator {
     /// An approved plan was carried out, or not.
     pub(crate) fn acted(&mut self, id: &ProposalId, outcome: Outcome, now: Timestamp, effects: &mut Vec<Effect>) {
         let Ok(mut proposal) = self.proposal(id) else { return };
-        self.audit(now, "engine", if outcome.done { "acted" } else { "action_failed" }, id.as_str(), &outcome.text, effects);
+        self.audit(
+            now,
+            "engine",
+            if outcome.done { "acted" } else { "action_failed" },
+            id.as_str(),
+            &outcome.text,
+            effects,
+        );
         if outcome.done {
             proposal.state = ProposalState::Running { since: now };
             if let Some(incident) = &proposal.incident {
                 let what = format!("{}: {}", proposal.title, outcome.text);
-                if let Some(change) = self.lanes.values_mut().find_map(|lane| lane.brain.correlator.mitigated(incident, "engine", &what, lane.clock).ok()) {
+                if let Some(change) = self.lanes.values_mut().find_map(|lane| {
+                    lane.brain
+                        .correlator
+                        .mitigated(incident, "engine", &what, lane.clock)
+                        .ok()
+                }) {
                     effects.push(Effect::SaveIncident(Box::new(change.incident)));
                 }
             }
         } else {
-            proposal.state = ProposalState::Failed { at: now, outcome: outcome.text };
+            proposal.state = ProposalState::Failed {
+                at: now,
+                outcome: outcome.text,
+            };
         }
         self.keep(proposal, effects);
     }
@@ -187,12 +281,25 @@ impl Coordinator {
         self.verified(|p| p.incident.as_ref() == Some(&incident.id), true, text, now, effects);
     }
 
-    fn verified(&mut self, of: impl Fn(&Proposal) -> bool, helped: bool, text: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn verified(
+        &mut self,
+        of: impl Fn(&Proposal) -> bool,
+        helped: bool,
+        text: &str,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
         let affected: Vec<Proposal> = self.proposals.values().filter(|p| of(p)).cloned().collect();
         for mut proposal in affected {
             proposal.state = match proposal.state {
-                ProposalState::Running { .. } if helped => ProposalState::Succeeded { at: now, outcome: text.to_owned() },
-                ProposalState::Running { .. } => ProposalState::Failed { at: now, outcome: text.to_owned() },
+                ProposalState::Running { .. } if helped => ProposalState::Succeeded {
+                    at: now,
+                    outcome: text.to_owned(),
+                },
+                ProposalState::Running { .. } => ProposalState::Failed {
+                    at: now,
+                    outcome: text.to_owned(),
+                },
                 ProposalState::Pending | ProposalState::Denied => ProposalState::Expired { at: now },
                 _ => continue,
             };
@@ -209,8 +316,14 @@ impl Coordinator {
             .filter(|p| match p.state {
                 ProposalState::Pending => now >= p.expires,
                 ProposalState::Running { since } => {
-                    let within_secs = self.remedies.playbook(&p.playbook).map_or(1800, |playbook| playbook.verify_within_secs);
-                    now.millis_since(since) > i64::try_from(within_secs).unwrap_or(i64::MAX / 1000).saturating_mul(1000)
+                    let within_secs = self
+                        .remedies
+                        .playbook(&p.playbook)
+                        .map_or(1800, |playbook| playbook.verify_within_secs);
+                    now.millis_since(since)
+                        > i64::try_from(within_secs)
+                            .unwrap_or(i64::MAX / 1000)
+                            .saturating_mul(1000)
                 }
                 _ => false,
             })
@@ -220,7 +333,10 @@ impl Coordinator {
             let (state, text) = if proposal.state == ProposalState::Pending {
                 (ProposalState::Expired { at: now }, "nobody decided in time")
             } else {
-                let outcome = format!("the metrics did not return to their band in time. To undo: {}", proposal.inverse);
+                let outcome = format!(
+                    "the metrics did not return to their band in time. To undo: {}",
+                    proposal.inverse
+                );
                 (ProposalState::Failed { at: now, outcome }, "did not help in time")
             };
             proposal.state = state;
@@ -233,7 +349,10 @@ impl Coordinator {
     pub(super) fn close_interrupted(proposals: &mut [Proposal], now: Timestamp) -> Vec<Proposal> {
         let mut closed = Vec::new();
         for proposal in proposals {
-            if matches!(proposal.state, ProposalState::Approved { .. } | ProposalState::Running { .. }) {
+            if matches!(
+                proposal.state,
+                ProposalState::Approved { .. } | ProposalState::Running { .. }
+            ) {
                 let outcome = "Halo stopped while it ran; it is not sent again: check the target".to_owned();
                 proposal.state = ProposalState::Failed { at: now, outcome };
                 closed.push(proposal.clone());
@@ -245,7 +364,10 @@ impl Coordinator {
     /// What is known now of the trouble a proposal is for; `None` once it is over.
     fn situation_of(&self, proposal: &Proposal, now: Timestamp) -> Option<Situation> {
         if let Some(id) = &proposal.incident {
-            let incident = self.lanes.values().find_map(|lane| lane.brain.correlator.incident(id))?;
+            let incident = self
+                .lanes
+                .values()
+                .find_map(|lane| lane.brain.correlator.incident(id))?;
             if !incident.is_open() {
                 return None;
             }
@@ -259,7 +381,10 @@ impl Coordinator {
     }
 
     fn proposal(&self, id: &ProposalId) -> Result<Proposal, ApiError> {
-        self.proposals.get(id).cloned().ok_or_else(|| ApiError::new(ErrorKind::NotFound, format!("no proposal {id}: reload the list")))
+        self.proposals
+            .get(id)
+            .cloned()
+            .ok_or_else(|| ApiError::new(ErrorKind::NotFound, format!("no proposal {id}: reload the list")))
     }
 
     fn keep(&mut self, proposal: Proposal, effects: &mut Vec<Effect>) {

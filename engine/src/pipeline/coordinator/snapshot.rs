@@ -63,7 +63,11 @@ impl Rate {
         }
         let (then, before) = self.0[0];
         let millis = now.millis_since(then);
-        if millis <= 0 { 0.0 } else { (total - before) as f64 * 1000.0 / millis as f64 }
+        if millis <= 0 {
+            0.0
+        } else {
+            (total - before) as f64 * 1000.0 / millis as f64
+        }
     }
 }
 
@@ -93,7 +97,11 @@ impl Coordinator {
                 kind: stats.kind.clone(),
                 samples: stats.samples,
                 series: tally.series_by_source.get(name).copied().unwrap_or_default(),
-                rejected: stats.rejected.iter().map(|(reason, count)| (reason.as_str().to_owned(), *count)).collect(),
+                rejected: stats
+                    .rejected
+                    .iter()
+                    .map(|(reason, count)| (reason.as_str().to_owned(), *count))
+                    .collect(),
                 last_at: stats.last_at,
                 last_seen: stats.last_seen,
                 state: stats.state(now),
@@ -121,7 +129,12 @@ impl Coordinator {
     }
 
     fn build_incidents(&self) -> Vec<wire::incident::IncidentSummary> {
-        let mut all: Vec<_> = self.lanes.values().flat_map(|lane| lane.brain.correlator.incidents()).map(|i| i.summary()).collect();
+        let mut all: Vec<_> = self
+            .lanes
+            .values()
+            .flat_map(|lane| lane.brain.correlator.incidents())
+            .map(|i| i.summary())
+            .collect();
         // Ids grow with time, so this is newest first, and the same however the lanes interleave.
         all.sort_by(|a, b| b.id.cmp(&a.id));
         let mut closed = 0;
@@ -135,9 +148,14 @@ impl Coordinator {
     /// Everything that reports, and everything that is only named by an edge.
     fn build_entities(&self, tally: &Tally) -> Vec<Entity> {
         let mut member_of: BTreeMap<EntityId, IncidentId> = BTreeMap::new();
-        for incident in self.lanes.values().flat_map(|lane| lane.brain.correlator.incidents()).filter(|i| i.is_open()) {
-            for entity in incident.entities() {
-                member_of.insert(entity, incident.id.clone());
+        for incident in self
+            .lanes
+            .values()
+            .flat_map(|lane| lane.brain.correlator.incidents())
+            .filter(|i| i.is_open())
+        {
+            for entity in &incident.entities {
+                member_of.insert(entity.clone(), incident.id.clone());
             }
         }
         let mut entities: BTreeMap<EntityId, Entity> = BTreeMap::new();
@@ -167,7 +185,11 @@ impl Coordinator {
                     series: 0,
                     anomalous_series: 0,
                     last_at: None,
-                    source: if *lane == LaneName::Replay { super::REPLAY_SOURCE.to_owned() } else { "declared".to_owned() },
+                    source: if *lane == LaneName::Replay {
+                        super::REPLAY_SOURCE.to_owned()
+                    } else {
+                        "declared".to_owned()
+                    },
                     incident: None,
                 });
             }

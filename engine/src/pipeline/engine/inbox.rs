@@ -56,10 +56,14 @@ impl Engine {
         }
         let permits = u32::try_from(batch.samples.len()).unwrap_or(u32::MAX);
         let _room = self.room.try_acquire_many(permits).map_err(|_| {
-            Error::Unavailable(format!("{permits} samples find no room behind the ones that wait: send again later"))
+            Error::Unavailable(format!(
+                "{permits} samples find no room behind the ones that wait: send again later"
+            ))
         })?;
         let _open = self.gate.read().await;
-        let added = self.add_series(&source, batch.new_series, &mut batch.samples, &mut rejections).await?;
+        let added = self
+            .add_series(&source, batch.new_series, &mut batch.samples, &mut rejections)
+            .await?;
         let samples = batch.samples.len() as u64;
         if is_durable(&source) && (!batch.samples.is_empty() || !added.is_empty()) {
             let record = Record::Batch(Batch {
@@ -73,15 +77,26 @@ impl Engine {
         }
         rejections.extend(self.apply(&source, batch.samples).await?);
         for (series, _) in batch.stale {
-            self.to_shard(self.shard_of(series), ShardMessage::Ended { series }).await?;
+            self.to_shard(self.shard_of(series), ShardMessage::Ended { series })
+                .await?;
         }
         let rejections = merge(rejections);
         if !rejections.is_empty() {
-            let order = Order::Refused { source, rejections: rejections.clone() };
+            let order = Order::Refused {
+                source,
+                rejections: rejections.clone(),
+            };
             self.orders.send(order).await.map_err(|_| gone())?;
         }
-        let late: u64 = rejections.iter().filter(|r| r.from_admission()).map(|r| r.samples).sum();
-        Ok(IngestReport { accepted: samples.saturating_sub(late), rejections })
+        let late: u64 = rejections
+            .iter()
+            .filter(|r| r.from_admission())
+            .map(|r| r.samples)
+            .sum();
+        Ok(IngestReport {
+            accepted: samples.saturating_sub(late),
+            rejections,
+        })
     }
 
     /// Hands durable samples to the shards and waits for their verdict on each.
@@ -97,7 +112,15 @@ impl Engine {
         let mut replies = Vec::new();
         for (shard, samples) in parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty()) {
             let (reply, answer) = oneshot::channel();
-            self.to_shard(shard, ShardMessage::Batch { source: Arc::clone(source), samples, reply }).await?;
+            self.to_shard(
+                shard,
+                ShardMessage::Batch {
+                    source: Arc::clone(source),
+                    samples,
+                    reply,
+                },
+            )
+            .await?;
             replies.push(answer);
         }
         let mut rejections = Vec::new();
@@ -125,7 +148,10 @@ impl Engine {
             rejections.push(Rejection {
                 reason: RejectReason::TooManySeries,
                 samples: (before - samples.len()) as u64,
-                example: format!("{refused} new series over the limit of {}: raise limits.max_series or drop labels", self.config.max_series),
+                example: format!(
+                    "{refused} new series over the limit of {}: raise limits.max_series or drop labels",
+                    self.config.max_series
+                ),
             });
         }
         let mut parts: Vec<Vec<_>> = vec![Vec::new(); self.shards.len()];
@@ -133,12 +159,24 @@ impl Engine {
             parts[self.shard_of(info.id)].push((Arc::clone(info), None));
         }
         for (shard, infos) in parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty()) {
-            self.to_shard(shard, ShardMessage::Add { source: Arc::clone(source), infos }).await?;
+            self.to_shard(
+                shard,
+                ShardMessage::Add {
+                    source: Arc::clone(source),
+                    infos,
+                },
+            )
+            .await?;
         }
         let added: Vec<SeriesInfo> = added.iter().map(|info| SeriesInfo::clone(info)).collect();
         if is_durable(source) {
-            let changes: Vec<Change> =
-                added.iter().map(|info| Change::Series { info: info.clone(), source: source.to_string() }).collect();
+            let changes: Vec<Change> = added
+                .iter()
+                .map(|info| Change::Series {
+                    info: info.clone(),
+                    source: source.to_string(),
+                })
+                .collect();
             self.store.save(&changes).await?;
         }
         Ok(added)
@@ -159,7 +197,10 @@ impl Engine {
             rejections.push(Rejection {
                 reason: RejectReason::TooFarInFuture,
                 samples: (before - samples.len()) as u64,
-                example: format!("series {series}: {} s ahead of this clock, the limit is 600 s: check the sender's clock", ahead_ms / 1000),
+                example: format!(
+                    "series {series}: {} s ahead of this clock, the limit is 600 s: check the sender's clock",
+                    ahead_ms / 1000
+                ),
             });
         }
     }
@@ -168,7 +209,10 @@ impl Engine {
 impl Rejection {
     /// Whether the sample reached its shard and was refused there.
     fn from_admission(&self) -> bool {
-        matches!(self.reason, RejectReason::Duplicate | RejectReason::Conflicting | RejectReason::TooOld)
+        matches!(
+            self.reason,
+            RejectReason::Duplicate | RejectReason::Conflicting | RejectReason::TooOld
+        )
     }
 }
 

@@ -45,27 +45,53 @@ impl Handle for InProcess {
             Query::Incident { id } => {
                 let order = |reply| Order::Incident { id: id.clone(), reply };
                 let found = engine.order(order).await.map_err(api_error)?;
-                let missing = || not_found(format!("no incident {id}: it was never opened, or it was resolved long ago"));
+                let missing = || {
+                    not_found(format!(
+                        "no incident {id}: it was never opened, or it was resolved long ago"
+                    ))
+                };
                 found.map(Reply::Incident).ok_or_else(missing)
             }
-            Query::SeriesList { search, entity, limit } => {
-                engine.list(&search, entity, limit).await.map(Reply::SeriesList).map_err(api_error)
-            }
-            Query::Series { id, from, to, max_points } => {
+            Query::SeriesList { search, entity, limit } => engine
+                .list(&search, entity, limit)
+                .await
+                .map(Reply::SeriesList)
+                .map_err(api_error),
+            Query::Series {
+                id,
+                from,
+                to,
+                max_points,
+            } => {
                 let found = engine.detail(id, from, to, max_points).await.map_err(api_error)?;
-                let missing = || not_found(format!("no series {id}: it has not reported since this engine knows it"));
+                let missing = || {
+                    not_found(format!(
+                        "no series {id}: it has not reported since this engine knows it"
+                    ))
+                };
                 found.map(Reply::Series).ok_or_else(missing)
             }
             Query::Audit { limit } => {
                 let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT) as usize;
-                engine.order(|reply| Order::Audit { limit, reply }).await.map(Reply::Audit).map_err(api_error)
+                engine
+                    .order(|reply| Order::Audit { limit, reply })
+                    .await
+                    .map(Reply::Audit)
+                    .map_err(api_error)
             }
         }
     }
 
     async fn command(&self, command: Command) -> Result<Reply, ApiError> {
         let identity = self.identity.clone();
-        self.engine.order(|reply| Order::Command { identity, command, reply }).await.map_err(api_error)?
+        self.engine
+            .order(|reply| Order::Command {
+                identity,
+                command,
+                reply,
+            })
+            .await
+            .map_err(api_error)?
     }
 
     async fn watch(&self) -> Result<BoxStream<'static, Event>, ApiError> {
@@ -95,7 +121,14 @@ impl Engine {
         let mut found = Vec::new();
         for shard in 0..self.shards.len() {
             let (reply, answer) = oneshot::channel();
-            self.to_shard(shard, ShardMessage::List { look: look.clone(), reply }).await?;
+            self.to_shard(
+                shard,
+                ShardMessage::List {
+                    look: look.clone(),
+                    reply,
+                },
+            )
+            .await?;
             found.extend(answer.await.map_err(|_| gone())?);
         }
         Look::rank(&mut found);
@@ -104,17 +137,36 @@ impl Engine {
     }
 
     /// Everything the metric page shows; `None` for a series that nobody reports.
-    async fn detail(&self, id: SeriesId, from: Option<Timestamp>, to: Option<Timestamp>, max_points: Option<u32>) -> Result<Option<SeriesDetail>> {
+    async fn detail(
+        &self,
+        id: SeriesId,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+        max_points: Option<u32>,
+    ) -> Result<Option<SeriesDetail>> {
         let shard = self.shard_of(id);
         let (reply, answer) = oneshot::channel();
-        self.to_shard(shard, ShardMessage::About { id, clocks: self.clocks().await?, reply }).await?;
-        let Some(about) = answer.await.map_err(|_| gone())? else { return Ok(None) };
+        self.to_shard(
+            shard,
+            ShardMessage::About {
+                id,
+                clocks: self.clocks().await?,
+                reply,
+            },
+        )
+        .await?;
+        let Some(about) = answer.await.map_err(|_| gone())? else {
+            return Ok(None);
+        };
         let step_ms = about.summary.info.step_ms;
         let to = to.unwrap_or(about.summary.last_at);
         let from = from.unwrap_or_else(|| to - step_ms.max(1000) * DEFAULT_STEPS);
         let (reply, answer) = oneshot::channel();
-        self.to_shard(shard, ShardMessage::Slice { id, from, to, reply }).await?;
-        let Some(slice) = answer.await.map_err(|_| gone())? else { return Ok(None) };
+        self.to_shard(shard, ShardMessage::Slice { id, from, to, reply })
+            .await?;
+        let Some(slice) = answer.await.map_err(|_| gone())? else {
+            return Ok(None);
+        };
         let slice = slice?;
         let mut samples = Vec::new();
         for chunk in self.store.chunks(id, from, to).await? {

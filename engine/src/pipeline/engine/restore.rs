@@ -24,23 +24,53 @@ const LEARN_SAMPLES: usize = 4096;
 /// Reads the store. What a recording left is forgotten if it is replayed again.
 pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, Restored)> {
     let mut saved = store.load().await?;
-    let last_incident = saved.incidents.iter().filter_map(|i| i.id.as_str().rsplit('-').next()?.parse().ok()).max().unwrap_or_default();
-    let last_proposal = saved.proposals.iter().filter_map(|p| p.id.as_str().rsplit('-').next()?.parse().ok()).max().unwrap_or_default();
+    let last_incident = saved
+        .incidents
+        .iter()
+        .filter_map(|i| i.id.as_str().rsplit('-').next()?.parse().ok())
+        .max()
+        .unwrap_or_default();
+    let last_proposal = saved
+        .proposals
+        .iter()
+        .filter_map(|p| p.id.as_str().rsplit('-').next()?.parse().ok())
+        .max()
+        .unwrap_or_default();
     if config.replay.is_some() {
-        let replayed: Vec<_> = saved.incidents.iter().filter(|i| i.source == REPLAY_SOURCE).map(|i| i.id.clone()).collect();
+        let replayed: Vec<_> = saved
+            .incidents
+            .iter()
+            .filter(|i| i.source == REPLAY_SOURCE)
+            .map(|i| i.id.clone())
+            .collect();
         let of_replay = |incident: &Option<wire::IncidentId>| incident.as_ref().is_some_and(|id| replayed.contains(id));
         let known: Vec<SeriesId> = saved.series.iter().map(|(info, _)| info.id).collect();
         let mut forget: Vec<String> = replayed.iter().map(ToString::to_string).collect();
-        forget.extend(saved.proposals.iter().filter(|p| of_replay(&p.incident)).map(|p| p.id.to_string()));
+        forget.extend(
+            saved
+                .proposals
+                .iter()
+                .filter(|p| of_replay(&p.incident))
+                .map(|p| p.id.to_string()),
+        );
         // Series of a recording are not in the store, so a prediction about an unknown series was one of its own.
-        forget.extend(saved.predictions.iter().filter(|p| !known.contains(&p.series)).map(|p| p.id.to_string()));
+        forget.extend(
+            saved
+                .predictions
+                .iter()
+                .filter(|p| !known.contains(&p.series))
+                .map(|p| p.id.to_string()),
+        );
         store.forget(&forget).await?;
         saved.incidents.retain(|i| i.source != REPLAY_SOURCE);
         saved.proposals.retain(|p| !of_replay(&p.incident));
         saved.predictions.retain(|p| known.contains(&p.series));
     }
     let setting = |key: &str| saved.settings.get(key).map(String::as_str);
-    let bad = |key: &str, error: serde_json::Error| Error::Corrupt { place: format!("the store's setting {key}"), message: error.to_string() };
+    let bad = |key: &str, error: serde_json::Error| Error::Corrupt {
+        place: format!("the store's setting {key}"),
+        message: error.to_string(),
+    };
     let kill_switch = setting("kill_switch").is_some_and(|value| value == "true");
     let thresholds = match setting("thresholds") {
         Some(text) => serde_json::from_str(text).map_err(|e| bad("thresholds", e))?,
@@ -52,8 +82,10 @@ pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, R
         proposals: std::mem::take(&mut saved.proposals),
         deploys: std::mem::take(&mut saved.deploys),
         edges: std::mem::take(&mut saved.edges),
-        audit: AuditChain::restore(std::mem::take(&mut saved.audit))
-            .map_err(|message| Error::Corrupt { place: "the audit chain".to_owned(), message })?,
+        audit: AuditChain::restore(std::mem::take(&mut saved.audit)).map_err(|message| Error::Corrupt {
+            place: "the audit chain".to_owned(),
+            message,
+        })?,
         kill_switch,
         thresholds,
         last_incident,
@@ -64,20 +96,40 @@ pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, R
 
 impl Engine {
     /// Gives every shard its series, each with the past that the store and the log have of it.
-    pub(super) async fn restore_series(&self, saved: Saved, records: Vec<Record>, thresholds: &Thresholds) -> Result<()> {
+    pub(super) async fn restore_series(
+        &self,
+        saved: Saved,
+        records: Vec<Record>,
+        thresholds: &Thresholds,
+    ) -> Result<()> {
         for shard in 0..self.shards.len() {
             for class in thresholds.touched() {
                 let threshold = thresholds.threshold(class, SHIPPED_THRESHOLD);
-                self.to_shard(shard, ShardMessage::Threshold { class, threshold }).await?;
+                self.to_shard(shard, ShardMessage::Threshold { class, threshold })
+                    .await?;
             }
         }
-        let mut sources: BTreeMap<SeriesId, (SeriesInfo, String)> = saved.series.into_iter().map(|(info, source)| (info.id, (info, source))).collect();
+        let mut sources: BTreeMap<SeriesId, (SeriesInfo, String)> = saved
+            .series
+            .into_iter()
+            .map(|(info, source)| (info.id, (info, source)))
+            .collect();
         let mut logged: BTreeMap<SeriesId, Vec<(Timestamp, f64)>> = BTreeMap::new();
-        for Record::Batch(Batch { source, new_series, samples }) in records {
+        for Record::Batch(Batch {
+            source,
+            new_series,
+            samples,
+        }) in records
+        {
             for info in new_series {
                 if !sources.contains_key(&info.id) {
                     // The crash came between the log and the store.
-                    self.store.save(&[Change::Series { info: info.clone(), source: source.clone() }]).await?;
+                    self.store
+                        .save(&[Change::Series {
+                            info: info.clone(),
+                            source: source.clone(),
+                        }])
+                        .await?;
                     sources.insert(info.id, (info, source.clone()));
                 }
             }
@@ -91,18 +143,31 @@ impl Engine {
             let Some(info) = self.registry.get(id) else { continue };
             let sealed_until = saved.sealed_until.get(&id).copied();
             let shard = self.shard_of(id);
-            let add = ShardMessage::Add { source: Arc::from(source), infos: vec![(info, sealed_until)] };
+            let add = ShardMessage::Add {
+                source: Arc::from(source),
+                infos: vec![(info, sealed_until)],
+            };
             self.to_shard(shard, add).await?;
-            let past = self.past(id, sealed_until, logged.remove(&id).unwrap_or_default()).await?;
+            let past = self
+                .past(id, sealed_until, logged.remove(&id).unwrap_or_default())
+                .await?;
             if !past.learn.is_empty() {
-                self.shards[shard].send(ShardMessage::Bootstrap { series: id, past }).await.map_err(|_| gone())?;
+                self.shards[shard]
+                    .send(ShardMessage::Bootstrap { series: id, past })
+                    .await
+                    .map_err(|_| gone())?;
             }
         }
         Ok(())
     }
 
     /// What is known of a series' past. The log may hold retries and samples that were sealed since: each counts once.
-    async fn past(&self, id: SeriesId, sealed_until: Option<Timestamp>, mut logged: Vec<(Timestamp, f64)>) -> Result<Past> {
+    async fn past(
+        &self,
+        id: SeriesId,
+        sealed_until: Option<Timestamp>,
+        mut logged: Vec<(Timestamp, f64)>,
+    ) -> Result<Past> {
         // The first of two samples with one timestamp was taken, the other was refused.
         logged.sort_by_key(|(at, _)| *at);
         logged.dedup_by_key(|(at, _)| *at);
@@ -122,7 +187,11 @@ impl Engine {
     /// Moves history to the store: what is full, or everything, after which the log is cut.
     pub(super) async fn seal(&self, everything: bool) -> Result<()> {
         // While everything is sealed nothing may be between the log and the shards, or the cut would lose it.
-        let _nobody = if everything { Some(self.gate.write().await) } else { None };
+        let _nobody = if everything {
+            Some(self.gate.write().await)
+        } else {
+            None
+        };
         let checkpoint = everything.then(|| self.log.end());
         let mut chunks = Vec::new();
         let mut ends = vec![Vec::new(); self.shards.len()];

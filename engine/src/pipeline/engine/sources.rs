@@ -23,14 +23,20 @@ const HOST_SOURCE: &str = "host";
 /// Starts the configured sources.
 pub(super) fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, stopped: &watch::Receiver<bool>) -> Result<()> {
     if let Some(interval_ms) = engine.config.host_interval_ms {
-        tasks.spawn(stoppable(watch_host(Arc::clone(engine), Duration::from_millis(interval_ms)), stopped.clone()));
+        tasks.spawn(stoppable(
+            watch_host(Arc::clone(engine), Duration::from_millis(interval_ms)),
+            stopped.clone(),
+        ));
     }
     if let Some(replay) = &engine.config.replay {
         let recording = match &replay.path {
             Some(path) => Recording::open(path)?,
             None => Recording::bundled()?,
         };
-        tasks.spawn(stoppable(play(Arc::clone(engine), recording, replay.clone()), stopped.clone()));
+        tasks.spawn(stoppable(
+            play(Arc::clone(engine), recording, replay.clone()),
+            stopped.clone(),
+        ));
     }
     Ok(())
 }
@@ -46,7 +52,11 @@ async fn stoppable(source: impl Future<Output = ()>, mut stopped: watch::Receive
 async fn watch_host(engine: Arc<Engine>, interval: Duration) {
     let mut source = HostSource::new();
     let name: Arc<str> = HOST_SOURCE.into();
-    let order = Order::Source { name, kind: "this host", note: source.host().to_owned() };
+    let order = Order::Source {
+        name,
+        kind: "this host",
+        note: source.host().to_owned(),
+    };
     if engine.orders.send(order).await.is_err() {
         return;
     }
@@ -77,7 +87,12 @@ async fn watch_host(engine: Arc<Engine>, interval: Duration) {
 
 /// Replays a recording: its past is learnt at once, the rest row by row at `speed` times its own pace.
 async fn play(engine: Arc<Engine>, recording: Recording, config: ReplayConfig) {
-    if let Err(error) = Player { engine, recording, speed: config.speed }.run().await {
+    let player = Player {
+        engine,
+        recording,
+        speed: config.speed,
+    };
+    if let Err(error) = player.run().await {
         tracing::error!(%error, "the recording stopped");
     }
 }
@@ -127,14 +142,30 @@ impl Player {
         if let Some(at) = frame.times.get(first_live.saturating_sub(1)) {
             self.tell(Order::ReplayAt(self.state(*at, "history"))).await?;
         }
-        self.engine.ingest(REPLAY_SOURCE, IngestBatch { new_series: frame.series.clone(), ..IngestBatch::default() }).await?;
+        self.engine
+            .ingest(
+                REPLAY_SOURCE,
+                IngestBatch {
+                    new_series: frame.series.clone(),
+                    ..IngestBatch::default()
+                },
+            )
+            .await?;
         for (index, info) in frame.series.iter().enumerate() {
             let learn = frame.samples(index, 0..first_live);
             if learn.is_empty() {
                 continue;
             }
-            let past = Past { keep: learn.clone(), learn };
-            self.engine.to_shard(self.engine.shard_of(info.id), ShardMessage::Bootstrap { series: info.id, past }).await?;
+            let past = Past {
+                keep: learn.clone(),
+                learn,
+            };
+            self.engine
+                .to_shard(
+                    self.engine.shard_of(info.id),
+                    ShardMessage::Bootstrap { series: info.id, past },
+                )
+                .await?;
         }
         Ok(())
     }
@@ -147,9 +178,16 @@ impl Player {
             .iter()
             .zip(&frame.columns)
             .filter(|(_, column)| !column[row].is_nan())
-            .map(|(info, column)| Sample { series: info.id, at, value: column[row] })
+            .map(|(info, column)| Sample {
+                series: info.id,
+                at,
+                value: column[row],
+            })
             .collect();
-        IngestBatch { samples, ..IngestBatch::default() }
+        IngestBatch {
+            samples,
+            ..IngestBatch::default()
+        }
     }
 
     fn state(&self, clock: Timestamp, phase: &str) -> Replay {

@@ -34,17 +34,42 @@ const TICKS_PER_CHECKPOINT: u64 = 4 * 3600;
 /// What people, sources and routes ask of the coordinator.
 #[derive(Debug)]
 pub(super) enum Order {
-    Command { identity: Identity, command: Command, reply: oneshot::Sender<Result<Reply, ApiError>> },
-    Incident { id: IncidentId, reply: oneshot::Sender<Option<IncidentDetail>> },
-    Markers { entity: EntityId, reply: oneshot::Sender<Vec<Marker>> },
-    Clocks { reply: oneshot::Sender<Clocks> },
-    Audit { limit: usize, reply: oneshot::Sender<Vec<AuditEntry>> },
-    Refused { source: Arc<str>, rejections: Vec<Rejection> },
-    Source { name: Arc<str>, kind: &'static str, note: String },
+    Command {
+        identity: Identity,
+        command: Command,
+        reply: oneshot::Sender<Result<Reply, ApiError>>,
+    },
+    Incident {
+        id: IncidentId,
+        reply: oneshot::Sender<Option<IncidentDetail>>,
+    },
+    Markers {
+        entity: EntityId,
+        reply: oneshot::Sender<Vec<Marker>>,
+    },
+    Clocks {
+        reply: oneshot::Sender<Clocks>,
+    },
+    Audit {
+        limit: usize,
+        reply: oneshot::Sender<Vec<AuditEntry>>,
+    },
+    Refused {
+        source: Arc<str>,
+        rejections: Vec<Rejection>,
+    },
+    Source {
+        name: Arc<str>,
+        kind: &'static str,
+        note: String,
+    },
     ReplayEdge(Edge),
     ReplayDeploy(Deploy),
     ReplayAt(Replay),
-    Acted { proposal: ProposalId, outcome: act::Outcome },
+    Acted {
+        proposal: ProposalId,
+        outcome: act::Outcome,
+    },
 }
 
 /// What the loop waits for.
@@ -115,7 +140,11 @@ fn serve(engine: &Arc<Engine>, coordinator: &mut Coordinator, order: Order, effe
     let now = engine.clock.now();
     // A reply that nobody waits for any more is no error: the request was given up.
     match order {
-        Order::Command { identity, command, reply } => {
+        Order::Command {
+            identity,
+            command,
+            reply,
+        } => {
             let _ = reply.send(coordinator.command(&identity, command, now, effects));
         }
         Order::Incident { id, reply } => {
@@ -146,7 +175,17 @@ fn ask_shards(engine: &Arc<Engine>, clocks: Clocks) -> oneshot::Receiver<Tally> 
         let mut total = Tally::default();
         for shard in 0..engine.shards.len() {
             let (reply, part) = oneshot::channel();
-            if engine.to_shard(shard, ShardMessage::Tally { clocks: clocks.clone(), reply }).await.is_err() {
+            if engine
+                .to_shard(
+                    shard,
+                    ShardMessage::Tally {
+                        clocks: clocks.clone(),
+                        reply,
+                    },
+                )
+                .await
+                .is_err()
+            {
                 return;
             }
             let Ok(part) = part.await else { return };
@@ -176,7 +215,9 @@ async fn carry_out(engine: &Arc<Engine>, effects: Vec<Effect>) {
                 tokio::spawn(async move {
                     for shard in 0..engine.shards.len() {
                         // An error means that the engine is shutting down.
-                        let _ = engine.to_shard(shard, ShardMessage::Threshold { class, threshold }).await;
+                        let _ = engine
+                            .to_shard(shard, ShardMessage::Threshold { class, threshold })
+                            .await;
                     }
                 });
             }
@@ -190,7 +231,10 @@ async fn carry_out(engine: &Arc<Engine>, effects: Vec<Effect>) {
         // Nothing may act that is not on record.
         for action in approved {
             let outcome = act::Outcome::refused(format!("the approval could not be recorded: {error}"));
-            let order = Order::Acted { proposal: action.proposal_id().clone(), outcome };
+            let order = Order::Acted {
+                proposal: action.proposal_id().clone(),
+                outcome,
+            };
             let _ = engine.orders.try_send(order);
         }
         return;

@@ -3,8 +3,9 @@
 use crate::detect::{Detection, Detector};
 use crate::error::Result;
 use crate::ingest::admit::Admit;
-use crate::pipeline::message::{About, Clocks, Recent, Slice};
-use crate::predict::{Limit, forecast, known_limit};
+use crate::pipeline::message::{About, Clocks, Slice};
+use crate::predict::limits::known_limit;
+use crate::predict::{Limit, forecast};
 use crate::series::SeriesInfo;
 use crate::store::history::{History, SealedChunk};
 use crate::view::Verdict;
@@ -116,7 +117,9 @@ impl Series {
 
     /// A series that does not report is silent, one that its source ended is not looked for.
     pub(super) fn health(&self, clock: Option<Timestamp>, step_ms: i64) -> Health {
-        let (Some(detection), Some((last, _)), false) = (&self.detection, self.last, self.ended) else { return Health::Unknown };
+        let (Some(detection), Some((last, _)), false) = (&self.detection, self.last, self.ended) else {
+            return Health::Unknown;
+        };
         let patience_ms = (step_ms * SILENT_AFTER_STEPS).max(SILENT_AFTER_MS);
         if clock.is_some_and(|now| now.millis_since(last) > patience_ms) {
             return Health::Silent;
@@ -141,7 +144,11 @@ pub(super) struct SeriesTable {
 
 impl SeriesTable {
     pub(super) fn new(verdict_bytes: usize) -> Self {
-        Self { slots: HashMap::new(), series: Vec::new(), verdict_bytes }
+        Self {
+            slots: HashMap::new(),
+            series: Vec::new(),
+            verdict_bytes,
+        }
     }
 
     pub(super) fn slot(&self, id: SeriesId) -> Option<usize> {
@@ -176,8 +183,18 @@ impl SeriesTable {
     /// Samples and verdicts between two times.
     pub(super) fn slice(&self, id: SeriesId, from: Timestamp, to: Timestamp) -> Option<Result<Slice>> {
         let series = self.series(self.slot(id)?);
-        let verdicts = series.verdicts.iter().filter(|v| (from..=to).contains(&v.at)).copied().collect();
-        Some(series.history.range(from, to).map(|samples| Slice { samples, verdicts }))
+        let verdicts = series
+            .verdicts
+            .iter()
+            .filter(|v| (from..=to).contains(&v.at))
+            .copied()
+            .collect();
+        Some(
+            series
+                .history
+                .range(from, to)
+                .map(|samples| Slice { samples, verdicts }),
+        )
     }
 
     /// What the metric page needs beyond the samples.
@@ -185,11 +202,15 @@ impl SeriesTable {
         let slot = self.slot(id)?;
         let series = self.series(slot);
         let state = detector.state(slot);
-        let steps = usize::try_from(FORECAST_MS / state.step_ms.max(1)).unwrap_or(FORECAST_STEPS).clamp(6, FORECAST_STEPS);
+        let steps = usize::try_from(FORECAST_MS / state.step_ms.max(1))
+            .unwrap_or(FORECAST_STEPS)
+            .clamp(6, FORECAST_STEPS);
         let outlook = detector.outlook(slot, steps);
         Some(About {
             summary: self.summary(detector, slot, clocks),
-            forecast: outlook.map(|outlook| forecast(&outlook, steps, FORECAST_LEVEL)).unwrap_or_default(),
+            forecast: outlook
+                .map(|outlook| forecast(&outlook, steps, FORECAST_LEVEL))
+                .unwrap_or_default(),
             limit: series.limit().map(|limit| limit.value),
             threshold: detector.threshold(series.info.class),
             explanation: series.detection.map_or_else(
@@ -224,17 +245,6 @@ impl SeriesTable {
             confidence: state.confidence,
             spark,
         }
-    }
-
-    pub(super) fn recent(&self, wanted: &[SeriesId]) -> Vec<Recent> {
-        wanted
-            .iter()
-            .filter_map(|id| {
-                let series = self.series(self.slot(*id)?);
-                let detection = series.detection?;
-                Some(Recent { series: *id, at: detection.at, value: detection.value, anomaly: detection.anomaly, score: detection.score })
-            })
-            .collect()
     }
 
     /// Seals what is full (or everything) and returns all chunks that the store does not have yet.

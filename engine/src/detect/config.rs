@@ -1,0 +1,17 @@
+//! What a user may set, and what the decision is made of.
+
+/// Settings of detection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DetectConfig {
+    /// False alerts that one clean series may raise a day, > 0. The vote thresholds follow from it and from how often the
+    /// series is sampled.
+    pub false_alerts_per_series_per_day: f64,
+}
+
+impl Default for DetectConfig {
+    fn default() -> Self {
+        Self {
+            false_alerts_per_series_per_day: 0.01,
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! The ensemble over many series.
+
+use super::calibration::{
+    AUTOENCODER, FAST, FOREST, HOLD, RAWS, SLOW, THRESHOLD, VOTE, class_index, required_rarity, squash, unsquash,
+};
+use super::tail::Tail;
+use super::window::Windows;
+use super::{DetectConfig, Detection, Effort, Expected, Models};
+use crate::features::{Baselines, Outlook, Polarity, Residual};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use wire::series::{MemberVote, MetricClass, SeriesInfo, Votes};
+use wire::{SeriesId, Timestamp};
+
+/// Samples after which a baseline is trusted: confidence 1.
+const NEEDED: u64 = 120;
+/// Samples before which nothing is called an anomaly.
+const MIN_SEEN: u64 = 48;
+/// The autoencoder's own calibration learns from every so many samples of a series, whatever the effort.
+const CALIBRATE_EVERY: u64 = 16;
+/// Weight of a suspicious sample when tails learn.
+const SUSPICIOUS: f32 = 0.2;
+
+/// How a series stands with the detector.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SeriesState {
+    /// Samples seen.
+    pub seen: u64,
+    /// Samples needed before the baseline is trusted.
+    pub needed: u64,
+    /// 0..1, 1 from `needed` on.
+    pub confidence: f32,
+    /// Interval between samples; 0 until it is known.
+    pub step_ms: i64,
+    pub last_at: Option<Timestamp>,
+    pub last_value: Option<f64>,
+}
+
+/// Three members over every series of one shard. Reads no clock, socket or file.
+#[derive(Debug)]
+pub struct Detector {
+    config: DetectConfig,
+    models: Arc<Models>,
+    thresholds: [f32; 5],
+    baselines: Baselines,
+    windows: Windows,
+    series: Vec<Series>,
+    slots: BTreeMap<SeriesId, usize>,
+    pending: Vec<Pending>,
+}
+
+#[derive(Clone, Debug)]
+struct Series {
+    id: SeriesId,
+    class: MetricClass,
+    tails: [Tail; RAWS],
+    /// Samples in a row that the joint score called rare enough; an anomaly needs some of them at short steps.
+    rare: u8,
+    /// The anomaly now lasting: since when, and how many samples.
+    episode: Option<(Timestamp, u32)>,
+    in_flight: bool,
+}
+
+/// A sample after the cheap members, before the autoencoder.
+#[derive(Clone, Debug)]
+struct Pending {
+    /// Position in the caller's batch.
+    position: usize,
+    slot: usize,
+    at: Timestamp,
+    value: f64,
+    residual: Residual,
+    forest: f32,
+    rarities: [f32; 2],
+    required: f32,
+    /// Whether the autoencoder is asked, and whether its answer counts for the decision (else only for calibration).
+    ask: bool,
+    decides: bool,
+    autoencoder: Option<f32>,
+}
+
+impl Detector {
+    /// An empty detector.
+    pub fn new(config: DetectConfig, models: Arc<Models>) -> Self {
+        Self {
+            config,
+            models,
+            thresholds: [THRESHOLD; 5],
+            baselines: Baselines::default(),
+            windows: Windows::default(),
+            series: Vec::new(),
+            slots: BTreeMap::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// Adds a series and returns its slot, counted from 0.
+    pub fn add_series(&mut self, info: &SeriesInfo) -> usize {
+        let slot = self.baselines.add(Polarity::of(info), info.step_ms);
+        self.windows.add();
+        self.series.push(Series {
+            id: info.id,
+            class: info.class,
+            tails: self.models.tails(info.class),
+            rare: 0,
+            episode: None,
+            in_flight: false,
+        });
+        self.slots.insert(info.id, slot);
+        slot
+    }
+
+    /// Scores and learns one sample.
+    pub fn observe(&mut self, slot: usize, at: Timestamp, value: f64, effort: Effort) -> Detection {
+        let mut out = Vec::with_capacity(1);
+        self.observe_batch(&[(slot, at, value)], effort, &mut out);
+        out.pop().expect("a batch of one gives one detection")
+    }
+
+    /// Scores and learns many samples, `(slot, time, value)`; detections are appended to `out` in the order of the batch.
+    /// The same as one [`Detector::observe`] after the other, but the autoencoder runs on many windows at once.
+    pub fn observe_batch(&mut self, batch: &[(usize, Timestamp, f64)], effort: Effort, out: &mut Vec<Detection>) {
+        let start = out.len();
+        for (position, &(slot, at, value)) in batch.iter().enumerate() {
+            // A sample's decision feeds the state that the same series' next sample meets.
+            if self.series[slot].in_flight {
+                self.settle(&mut out[start..]);
+            }
+            out.push(self.quiet(slot, at, value));
+            if let Some(mut pending) = self.cheap_members(slot, at, value, effort) {
+                pending.position = position;
+                self.series[slot].in_flight = true;
+                self.pending.push(pending);
+            }
+        }
+        self.settle(&mut out[start..]);
+    }
+
+    /// Learns history as if it had been observed, from a better start. Nothing in it is an alert.
+    pub fn bootstrap(&mut self, slot: usize, history: &[(Timestamp, f64)]) {
+        let models = &self.models;
+        let windows = &mut self.windows;
+        let tails = &mut self.series[slot].tails;
+        let mut n = 0_u64;
+        let mut sampled: Vec<f32> = Vec::new();
+        self.baselines.bootstrap(slot, history, |_, _, residual| {
+            n += 1;
+            windows.push(slot, residual.slow);
+            if n < MIN_SEEN {
+                return;
+            }
+            let forest = models.forest().score(&residual.features);
+            for (raw, score) in [
+                (FAST, residual.fast.abs()),
+                (SLOW, residual.slow.abs()),
+                (FOREST, forest),
+            ] {
+                tails[raw].learn(score, 1.0);
+            }
+            if n.is_multiple_of(CALIBRATE_EVERY) && windows.is_full(slot) {
+                windows.append_to(slot, &mut sampled);
+            }
+        });
+        for score in models.reconstruct(&sampled) {
+            tails[AUTOENCODER].learn(score, 1.0);
+        }
+    }
+
+    /// Expected value and band of a series at an instant. `None` before the baseline exists.
+    pub fn expected(&self, slot: usize, at: Timestamp) -> Option<Expected> {
+        let (mean, scale) = self.baselines.expected(slot, at)?;
+        Some(self.band(slot, mean, scale))
+    }
+
+    /// How a series stands.
+    pub fn state(&self, slot: usize) -> SeriesState {
+        let seen = self.baselines.seen(slot);
+        let last = self.baselines.last(slot);
+        SeriesState {
+            seen,
+            needed: NEEDED,
+            confidence: self.confidence(slot),
+            step_ms: self.baselines.step_ms(slot),
+            last_at: last.map(|l| l.0),
+            last_value: last.map(|l| l.1),
+        }
+    }
+
+    /// Expected course of the next `steps` samples. `None` before the baseline exists.
+    pub fn outlook(&self, slot: usize, steps: usize) -> Option<Outlook> {
+        self.baselines.outlook(slot, steps)
+    }
+
+    /// Score that a sample of `class` must reach to be an anomaly, 0..1.
+    pub fn threshold(&self, class: MetricClass) -> f32 {
+        self.thresholds[class_index(class)]
+    }
+
+    /// Moves the threshold of a class; brought into 0.05..0.995.
+    pub fn set_threshold(&mut self, class: MetricClass, threshold: f32) {
+        if threshold.is_finite() {
+            self.thresholds[class_index(class)] = threshold.clamp(0.05, 0.995);
+        }
+    }
+
+    /// Number of series.
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Whether there are no series.
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// The anomaly that lasts on a series: since when, and for how many samples.
+    pub fn episode(&self, id: SeriesId) -> Option<(Timestamp, u32)> {
+        self.series[*self.slots.get(&id)?].episode
+    }
+
+    /// The rarest member of a detection as "one clean sample in 10^x".
+    pub(super) fn decades(&self, detection: &Detection) -> f32 {
+        let step_ms = self
+            .slots
+            .get(&detection.series)
+            .map_or(0, |&slot| self.baselines.step_ms(slot));
+        unsquash(detection.score) * required_rarity(self.config.false_alerts_per_series_per_day, step_ms)
+    }
+
+    fn confidence(&self, slot: usize) -> f32 {
+        (self.baselines.seen(slot) as f32 / NEEDED as f32).min(1.0)
+    }
+
+    fn band(&self, slot: usize, mean: f64, scale: f64) -> Expected {
+        let required = required_rarity(
+            self.config.false_alerts_per_series_per_day,
+            self.baselines.step_ms(slot),
+        );
+        let reach = f64::from(self.series[slot].tails[FAST].score_at(required)).clamp(2.0, 100.0);
+        Expected {
+            mean,
+            lower: mean - reach * scale,
+            upper: mean + reach * scale,
+            scale,
+        }
+    }
+
+    /// A detection that says nothing: warming up, or a sample that cannot be judged.
+    fn quiet(&self, slot: usize, at: Timestamp, value: f64) -> Detection {
+        Detection {
+            series: self.series[slot].id,
+            at,
+            value,
+            expected: None,
+            score: 0.0,
+            votes: Votes::default(),
+            anomaly: false,
+            confidence: self.confidence(slot),
+        }
+    }
+
+    fn cheap_members(&mut self, slot: usize, at: Timestamp, value: f64, effort: Effort) -> Option<Pending> {
+        let residual = self.baselines.observe(slot, at, value)?;
+        let seen = self.baselines.seen(slot);
+        self.windows.push(slot, residual.slow);
+        let series = &self.series[slot];
+        let forest = self.models.forest().score(&residual.features);
+        let stl = decomposition_rarity(&series.tails, &residual);
+        let rarities = [stl, series.tails[FOREST].rarity(forest)];
+        let required = required_rarity(
+            self.config.false_alerts_per_series_per_day,
+            self.baselines.step_ms(slot),
+        );
+
+        let hold = if series.episode.is_some() { HOLD } else { 1.0 };
+        let votes = rarities.map(|r| r >= hold * VOTE * required);
+        let settled = self.confirmed(slot, rarities[0], rarities[1], required);
+        let can_matter = match votes.iter().filter(|&&v| v).count() {
+            0 => false,
+            // A third member can only raise the mean of the best two.
+            2 => !settled,
+            _ => true,
+        };
+        let scheduled = seen.is_multiple_of(CALIBRATE_EVERY);
+        let decides = effort == Effort::Full || can_matter;
+        Some(Pending {
+            position: 0,
+            slot,
+            at,
+            value,
+            residual,
+            forest,
+            rarities,
+            required,
+            ask: (decides || scheduled) && self.windows.is_full(slot),
+            decides,
+            autoencoder: None,
+        })
+    }
+
+    /// Whether two rarities reach the threshold of the series' class together.
+    fn confirmed(&self, slot: usize, a: f32, b: f32, required: f32) -> bool {
+        let series = &self.series[slot];
+        let hold = if series.episode.is_some() { HOLD } else { 1.0 };
+        0.5 * (a + b) >= hold * required * unsquash(self.thresholds[class_index(series.class)])
+    }
+
+    /// Runs the autoencoder for all pending samples that ask for it, decides, and learns.
+    fn settle(&mut self, out: &mut [Detection]) {
+        let mut pending = std::mem::take(&mut self.pending);
+        let mut windows = Vec::new();
+        for p in pending.iter().filter(|p| p.ask) {
+            self.windows.append_to(p.slot, &mut windows);
+        }
+        let scores = self.models.reconstruct(&windows);
+        for (p, score) in pending.iter_mut().filter(|p| p.ask).zip(scores) {
+            p.autoencoder = Some(score);
+        }
+        for p in pending.drain(..) {
+            self.series[p.slot].in_flight = false;
+            out[p.position] = self.decide(&p);
+        }
+        self.pending = pending;
+    }
+
+    fn decide(&mut self, p: &Pending) -> Detection {
+        let seen = self.baselines.seen(p.slot);
+        let series = &self.series[p.slot];
+        let hold = if series.episode.is_some() { HOLD } else { 1.0 };
+        let autoencoder = p
+            .autoencoder
+            .filter(|_| p.decides)
+            .map(|s| series.tails[AUTOENCODER].rarity(s));
+        let vote = |rarity: f32| MemberVote {
+            score: squash(rarity / p.required),
+            vote: rarity >= hold * VOTE * p.required,
+        };
+        let votes = Votes {
+            stl: Some(vote(p.rarities[0])),
+            forest: Some(vote(p.rarities[1])),
+            autoencoder: autoencoder.map(vote),
+        };
+        let mut order = [p.rarities[0], p.rarities[1], autoencoder.unwrap_or(0.0)];
+        order.sort_by(f32::total_cmp);
+        let score = squash(0.5 * (order[1] + order[2]) / p.required);
+        let rare = votes.count() >= 2 && self.confirmed(p.slot, order[1], order[2], p.required) && seen >= MIN_SEEN;
+
+        let step_ms = self.baselines.step_ms(p.slot);
+        let series = &mut self.series[p.slot];
+        series.rare = if rare { series.rare.saturating_add(1) } else { 0 };
+        let anomaly = rare && (series.episode.is_some() || series.rare >= samples_to_believe(step_ms));
+        series.episode = match (anomaly, series.episode) {
+            (true, Some((since, n))) => Some((since, n.saturating_add(1))),
+            (true, None) => Some((p.at, 1)),
+            (false, _) => None,
+        };
+
+        let weight = if rare { SUSPICIOUS } else { 1.0 };
+        series.tails[FAST].learn(p.residual.fast.abs(), weight);
+        series.tails[SLOW].learn(p.residual.slow.abs(), weight);
+        series.tails[FOREST].learn(p.forest, weight);
+        if let Some(score) = p.autoencoder.filter(|_| seen.is_multiple_of(CALIBRATE_EVERY)) {
+            series.tails[AUTOENCODER].learn(score, weight);
+        }
+        Detection {
+            series: series.id,
+            at: p.at,
+            value: p.value,
+            expected: Some(self.band(p.slot, p.residual.mean, p.residual.scale)),
+            score,
+            votes,
+            anomaly,
+            confidence: self.confidence(p.slot),
+        }
+    }
+}
+
+/// The decomposition has two looks at a sample and reports the rarer; two looks find twice as much by chance.
+fn decomposition_rarity(tails: &[Tail; RAWS], residual: &Residual) -> f32 {
+    let fast = tails[FAST].rarity(residual.fast.abs());
+    let slow = tails[SLOW].rarity(residual.slow.abs());
+    (fast.max(slow) - std::f32::consts::LOG10_2).max(0.0)
+}
+
+/// Rare samples in a row before an anomaly opens: a lone one matters at five minutes, at one second it is noise.
+fn samples_to_believe(step_ms: i64) -> u8 {
+    match step_ms {
+        0..5_000 => 3,
+        5_000..30_000 => 2,
+        _ => 1,
+    }
+}

@@ -1,0 +1,43 @@
+//! The last residuals of every series, for the autoencoder.
+
+use super::autoencoder::WINDOW;
+use crate::features::compress;
+
+/// One ring of [`WINDOW`] numbers a series, all in one allocation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Windows {
+    values: Vec<f32>,
+    next: Vec<u32>,
+}
+
+impl Windows {
+    pub(super) fn add(&mut self) {
+        self.values.resize(self.values.len() + WINDOW, 0.0);
+        self.next.push(0);
+    }
+
+    /// Adds the newest long-term deviation, compressed.
+    pub(super) fn push(&mut self, slot: usize, deviation: f32) {
+        let next = self.next[slot] as usize;
+        self.values[slot * WINDOW + next % WINDOW] = compress(deviation);
+        // Past the first round only the position counts.
+        let following = next + 1;
+        self.next[slot] = (if following >= 2 * WINDOW {
+            following - WINDOW
+        } else {
+            following
+        }) as u32;
+    }
+
+    pub(super) fn is_full(&self, slot: usize) -> bool {
+        self.next[slot] as usize >= WINDOW
+    }
+
+    /// Appends the window of a series to `out`, oldest first.
+    pub(super) fn append_to(&self, slot: usize, out: &mut Vec<f32>) {
+        let ring = &self.values[slot * WINDOW..(slot + 1) * WINDOW];
+        let start = self.next[slot] as usize % WINDOW;
+        out.extend_from_slice(&ring[start..]);
+        out.extend_from_slice(&ring[..start]);
+    }
+}

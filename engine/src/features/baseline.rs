@@ -1,0 +1,431 @@
+//! Online robust decomposition of every series, one slot each.
+//!
+//! Six candidate forecasters run side by side: {no season, day, day + week} x {quick, steady} level. The one with the least
+//! recent one-step error speaks for the series, so a season counts only where it has proven itself (after OnlineSTL,
+//! arXiv 2107.09110, with model choice in place of a fixed period). Errors are Huberised: an outlier pulls a level by at most
+//! one standard deviation. A shift that lasts is believed after [`CONFIRM`] samples.
+
+use super::polarity::Polarity;
+use super::residual::{Local, Residual, bounded};
+use super::season::{Season, SeasonAt};
+use super::{FEATURES, Outlook};
+use wire::Timestamp;
+
+/// Samples that open a baseline: median level, median step, first scale.
+pub const WARM_UP: usize = 8;
+/// Weight of a new sample in the two levels.
+const GAINS: [f64; 2] = [0.5, 0.08];
+const CANDIDATES: usize = 6;
+/// Samples that one-step errors remember.
+const ERROR_MEMORY: f64 = 160.0;
+/// Consecutive outliers after which a new level or spread is believed.
+const CONFIRM: u16 = 64;
+/// Samples during which a believed shift is taken over without suspicion.
+const RELEARN: u16 = 16;
+/// Beyond this many standard deviations a sample is an outlier to the baseline.
+const OUTLIER: f64 = 4.0;
+const CLIP: f64 = 2.5;
+/// Mean absolute deviation to standard deviation of a normal.
+const TO_SIGMA: f64 = 1.2533;
+/// Any finite input is brought into this range, so that differences stay finite.
+const VALUE_MAX: f64 = 1e290;
+/// Smallest scale, as a part of the level, of a series that never changed.
+const CONSTANT_SCALE: f64 = 1e-3;
+const TINY: f64 = 1e-290;
+const UNTRIED: f64 = -1.0;
+/// A season starts with this much more error than the same level without it, and has to earn its place.
+const HANDICAP: f64 = 1.2;
+
+/// The baselines of many series. Slots are given by [`Baselines::add`], from 0.
+#[derive(Clone, Debug, Default)]
+pub struct Baselines {
+    states: Vec<State>,
+    seasons: Vec<Option<Box<Season>>>,
+    locals: Vec<Local>,
+    opening: Vec<Vec<(i64, f64)>>,
+    polarities: Vec<Polarity>,
+}
+
+/// Level and recent error of one candidate forecaster. A negative error: its season is not known yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tracker {
+    level: f64,
+    error: f64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    trackers: [Tracker; CANDIDATES],
+    /// Long-term level and mean absolute deviation from it.
+    slow: f64,
+    slow_error: f64,
+    trend: f64,
+    /// Mean absolute difference, season removed; and of the differences that are not zero.
+    difference: f64,
+    quantum: f64,
+    last: f64,
+    last_season: f64,
+    last_at: i64,
+    step_ms: i64,
+    seen: u64,
+    changes: u32,
+    outliers: u16,
+    outliers_slow: u16,
+    relearn: u16,
+    relearn_slow: u16,
+    odd_steps: u8,
+    chosen: u8,
+}
+
+impl Baselines {
+    /// Adds a series and returns its slot. `step_ms` 0: not known yet.
+    pub fn add(&mut self, polarity: Polarity, step_ms: i64) -> usize {
+        self.states.push(State {
+            step_ms: step_ms.max(0),
+            last_at: i64::MIN,
+            ..State::default()
+        });
+        self.seasons.push(None);
+        self.locals.push(Local::QUIET);
+        self.opening.push(Vec::new());
+        self.polarities.push(polarity);
+        self.states.len() - 1
+    }
+
+    /// Number of slots.
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Whether there are no slots.
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
+
+    /// Takes in one sample. `None` while the baseline opens, and for a sample that is not finite or not after the last one:
+    /// such a sample changes nothing. O(1).
+    pub fn observe(&mut self, slot: usize, at: Timestamp, value: f64) -> Option<Residual> {
+        let state = &mut self.states[slot];
+        let at = at.as_millis();
+        if !value.is_finite() || at <= state.last_at {
+            return None;
+        }
+        let value = value.clamp(-VALUE_MAX, VALUE_MAX);
+        if state.seen < WARM_UP as u64 {
+            state.seen += 1;
+            state.last_at = at;
+            state.last = value;
+            let opening = &mut self.opening[slot];
+            opening.push((at, value));
+            if opening.len() >= WARM_UP {
+                state.open(&std::mem::take(opening));
+            }
+            return None;
+        }
+        let season = self.seasons[slot].as_ref().map_or(SeasonAt::default(), |s| s.at(at));
+        let (residual, deviation) = state.observe(at, value, season, self.polarities[slot], &mut self.locals[slot]);
+        self.learn_season(slot, at, deviation);
+        Some(residual)
+    }
+
+    /// What the slot expects at an instant: mean and scale. `None` while the baseline opens.
+    pub fn expected(&self, slot: usize, at: Timestamp) -> Option<(f64, f64)> {
+        let state = self.opened(slot)?;
+        let season = self.seasons[slot]
+            .as_ref()
+            .map_or(SeasonAt::default(), |s| s.at(at.as_millis()));
+        Some((state.forecast(season), state.scale(usize::from(state.chosen))))
+    }
+
+    /// Samples seen.
+    pub fn seen(&self, slot: usize) -> u64 {
+        self.states[slot].seen
+    }
+
+    /// Interval between samples in milliseconds; 0 until it is known.
+    pub fn step_ms(&self, slot: usize) -> i64 {
+        self.states[slot].step_ms
+    }
+
+    /// Time and value of the last sample.
+    pub fn last(&self, slot: usize) -> Option<(Timestamp, f64)> {
+        let state = &self.states[slot];
+        (state.seen > 0).then_some((Timestamp(state.last_at), state.last))
+    }
+
+    /// Expected course of the next `steps` samples. `None` while the baseline opens. O(steps).
+    pub fn outlook(&self, slot: usize, steps: usize) -> Option<Outlook> {
+        let state = self.opened(slot)?;
+        let chosen = usize::from(state.chosen);
+        let season = |at: i64| {
+            let all = self.seasons[slot].as_ref().map_or(SeasonAt::default(), |s| s.at(at));
+            offsets(all)[chosen / 2].unwrap_or(0.0)
+        };
+        let step_ms = state.step_ms.max(1);
+        let level = state.trackers[chosen].level;
+        let mut at = state.last_at;
+        let mean = (1..=steps)
+            .map(|i| {
+                at = at.saturating_add(step_ms);
+                (level + state.trend * i as f64 + season(at)).clamp(-VALUE_MAX, VALUE_MAX)
+            })
+            .collect();
+        Some(Outlook {
+            at: Timestamp(state.last_at),
+            step_ms,
+            mean,
+            level,
+            trend_per_step: state.trend,
+            scale: state.scale(chosen),
+        })
+    }
+
+    /// Puts a batch estimate of the long-term level and spread in place of the first online one.
+    pub(super) fn seed_slow(&mut self, slot: usize, level: f64, error: f64) {
+        if self.opened(slot).is_some() {
+            self.states[slot].slow = level;
+            self.states[slot].slow_error = error;
+        }
+    }
+
+    fn opened(&self, slot: usize) -> Option<&State> {
+        let state = self.states.get(slot)?;
+        (state.seen >= WARM_UP as u64).then_some(state)
+    }
+
+    fn learn_season(&mut self, slot: usize, at: i64, deviation: f64) {
+        let state = &self.states[slot];
+        let clip = 3.0 * TO_SIGMA * state.slow_error.max(state.trackers[usize::from(state.chosen)].error);
+        let season = &mut self.seasons[slot];
+        if season.is_none() && state.step_ms > 0 && state.seen >= 32 {
+            let unit = if clip > 0.0 { clip } else { state.floor() };
+            *season = Season::new(Timestamp(at), state.step_ms, unit).map(Box::new);
+        }
+        if let Some(season) = season {
+            season.learn(at, state.step_ms, deviation, clip.max(state.floor()));
+        }
+    }
+}
+
+impl State {
+    fn open(&mut self, samples: &[(i64, f64)]) {
+        let mut values: Vec<f64> = samples.iter().map(|s| s.1).collect();
+        let mut steps: Vec<i64> = samples.windows(2).map(|w| w[1].0 - w[0].0).collect();
+        steps.sort_unstable();
+        if self.step_ms == 0 {
+            self.step_ms = steps[steps.len() / 2].max(1);
+        }
+        let difference = mean(values.windows(2).map(|w| (w[1] - w[0]).abs()));
+        values.sort_by(f64::total_cmp);
+        let level = values[values.len() / 2];
+        let spread = mean(values.iter().map(|v| (v - level).abs()));
+        self.slow = level;
+        self.slow_error = spread;
+        self.difference = difference;
+        for (i, tracker) in self.trackers.iter_mut().enumerate() {
+            let quick = i % 2 == 0;
+            tracker.level = if quick { self.last } else { level };
+            let error = if quick { difference } else { spread };
+            tracker.error = if i < 2 { error } else { UNTRIED };
+        }
+        self.chosen = u8::from(spread < difference);
+    }
+
+    fn forecast(&self, season: SeasonAt) -> f64 {
+        let chosen = usize::from(self.chosen);
+        self.trackers[chosen].level + offsets(season)[chosen / 2].unwrap_or(0.0)
+    }
+
+    /// Robust standard deviation of candidate `k`'s one-step error, never 0.
+    fn scale(&self, k: usize) -> f64 {
+        (TO_SIGMA * self.trackers[k].error).max(self.floor())
+    }
+
+    /// A constant series has no spread to measure by; what counts as a change there is a part of its level, and once it
+    /// has changed, a part of the size of its changes.
+    fn floor(&self) -> f64 {
+        if self.changes >= 3 {
+            (0.25 * self.quantum).max(TINY)
+        } else {
+            (CONSTANT_SCALE * self.last.abs().max(self.slow.abs())).max(TINY)
+        }
+    }
+
+    /// Scores, then learns. Returns the residual and the deviation from the long-term level that the season learns.
+    fn observe(&mut self, at: i64, y: f64, season: SeasonAt, polarity: Polarity, local: &mut Local) -> (Residual, f64) {
+        let gap = self.track_step(at);
+        let offsets = offsets(season);
+        let chosen = usize::from(self.chosen);
+        let offset = offsets[chosen / 2].unwrap_or(0.0);
+        let floor = self.floor();
+        // After a gap a series may be anywhere that a random walk takes it.
+        let patience = gap.min(16.0).sqrt();
+
+        let mean = self.trackers[chosen].level + offset;
+        let scale = self.scale(chosen) * patience;
+        let z = (y - mean) / scale;
+        let slow_scale = (TO_SIGMA * self.slow_error).max(floor);
+        let z_slow = (y - offset - self.slow) / slow_scale;
+        let change = (y - self.last) - (offset - self.last_season);
+        let z_change = change / (TO_SIGMA * self.difference * patience).max(floor * patience);
+        let fast = polarity.apply(bounded(z));
+        let slow = polarity.apply(bounded(z_slow));
+        let features: [f32; FEATURES] = local.observe(fast, polarity.apply(bounded(z_change)), slow);
+
+        self.learn(y, z, z_slow, change, offset, offsets, floor);
+        let deviation = y - self.slow;
+        self.last = y;
+        self.last_at = at;
+        self.last_season = offset;
+        self.seen += 1;
+        (
+            Residual {
+                mean,
+                scale,
+                fast,
+                slow,
+                features,
+            },
+            deviation,
+        )
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything one sample says, once")]
+    fn learn(&mut self, y: f64, z: f64, z_slow: f64, change: f64, offset: f64, offsets: [Option<f64>; 3], floor: f64) {
+        confirm(&mut self.outliers, &mut self.relearn, z, CONFIRM, RELEARN);
+        let memory = self.slow_memory();
+        let patience = (memory / 2.0).clamp(128.0, 1440.0) as u16;
+        confirm(
+            &mut self.outliers_slow,
+            &mut self.relearn_slow,
+            z_slow,
+            patience,
+            RELEARN,
+        );
+
+        let relearning = self.relearn > 0;
+        let before = self.trackers[1].level;
+        let plain = [self.trackers[0].error, self.trackers[1].error];
+        for (i, tracker) in self.trackers.iter_mut().enumerate() {
+            let Some(season) = offsets[i / 2] else { continue };
+            if tracker.error < 0.0 {
+                tracker.level = y - season;
+                tracker.error = HANDICAP * plain[i % 2];
+                continue;
+            }
+            let r = y - season - tracker.level;
+            tracker.learn(r, GAINS[i % 2], floor, relearning, self.seen);
+        }
+        self.choose(offsets);
+
+        // Slow trend of the steady level: what an outlook extrapolates.
+        let trend_clip = TO_SIGMA * self.trackers[1].error * 0.2;
+        let moved = (self.trackers[1].level - before).clamp(-trend_clip, trend_clip);
+        self.trend += (moved - self.trend) / 64.0;
+
+        let slow_scale = (TO_SIGMA * self.slow_error).max(floor);
+        let r = y - offset - self.slow;
+        if self.relearn_slow > 0 {
+            self.slow += 0.2 * r;
+        } else {
+            let gain = 1.0 / memory.min(self.seen as f64 + 1.0);
+            let pull = if z_slow.abs() > OUTLIER { 1.0 } else { CLIP };
+            self.slow += gain * r.clamp(-pull * slow_scale, pull * slow_scale);
+            let weight = if z_slow.abs() > OUTLIER { 0.2 } else { 1.0 };
+            self.slow_error += gain * weight * (r.abs().min(4.0 * slow_scale) - self.slow_error);
+        }
+
+        let gain = 1.0 / ERROR_MEMORY.min(self.seen as f64 + 1.0);
+        let limit = 4.0 * (TO_SIGMA * self.difference).max(floor);
+        self.difference += gain * (change.abs().min(limit) - self.difference);
+        let jump = (y - self.last).abs();
+        if jump > 0.0 {
+            self.changes = self.changes.saturating_add(1);
+            let n = f64::from(self.changes).min(64.0);
+            let jump = if self.changes > 3 {
+                jump.min(8.0 * self.quantum)
+            } else {
+                jump
+            };
+            self.quantum += (jump - self.quantum) / n;
+        }
+    }
+
+    /// Picks the candidate with the least recent error; the present one stays unless another is clearly better.
+    fn choose(&mut self, offsets: [Option<f64>; 3]) {
+        let mut best = usize::from(self.chosen);
+        if offsets[best / 2].is_none() {
+            best %= 2;
+        }
+        for (i, tracker) in self.trackers.iter().enumerate() {
+            if offsets[i / 2].is_some() && tracker.error >= 0.0 && tracker.error < 0.95 * self.trackers[best].error {
+                best = i;
+            }
+        }
+        self.chosen = best as u8;
+    }
+
+    /// Follows the sampling interval and returns how many of them passed, at least 1.
+    fn track_step(&mut self, at: i64) -> f64 {
+        let passed = at.saturating_sub(self.last_at).max(1);
+        let step = self.step_ms.max(1);
+        let ratio = passed as f64 / step as f64;
+        if (0.9..1.1).contains(&ratio) {
+            self.odd_steps = self.odd_steps.saturating_sub(1);
+        } else {
+            self.odd_steps += 1;
+            // A source that has changed its interval keeps being odd; one with gaps does not.
+            if self.odd_steps >= 24 {
+                self.step_ms = passed;
+                self.odd_steps = 0;
+            }
+        }
+        ratio.max(1.0)
+    }
+
+    /// Samples that the long-term level remembers: a day of them, within reason.
+    fn slow_memory(&self) -> f64 {
+        (86_400_000.0 / self.step_ms.max(1) as f64).clamp(256.0, 2880.0)
+    }
+}
+
+impl Tracker {
+    fn learn(&mut self, r: f64, gain: f64, floor: f64, relearning: bool, seen: u64) {
+        let scale = (TO_SIGMA * self.error).max(floor);
+        let far = r.abs() > OUTLIER * scale;
+        if relearning {
+            self.level += gain.max(0.25) * r;
+        } else {
+            let pull = if far { scale } else { CLIP * scale };
+            self.level += gain * r.clamp(-pull, pull);
+        }
+        let memory = ERROR_MEMORY.min(seen as f64 + 1.0);
+        // Outliers teach the spread slowly: an incident must not blind the series, real bursts must count in the end.
+        let weight = if far && !relearning { 0.25 } else { 1.0 };
+        self.error += weight / memory * (r.abs().min(4.0 * scale) - self.error);
+    }
+}
+
+/// Seasonal offsets by candidate pair: none, day, day + week. `None`: not learnt yet.
+fn offsets(season: SeasonAt) -> [Option<f64>; 3] {
+    [Some(0.0), season.day, season.week]
+}
+
+/// Counts outliers in a row, forgiving every second one; enough of them open a time of learning without suspicion.
+fn confirm(outliers: &mut u16, relearn: &mut u16, z: f64, needed: u16, span: u16) {
+    *relearn = relearn.saturating_sub(1);
+    if z.abs() > OUTLIER {
+        *outliers += 1;
+        if *outliers >= needed {
+            *outliers = 0;
+            *relearn = span;
+        }
+    } else {
+        *outliers = outliers.saturating_sub(2);
+    }
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let n = values.len().max(1) as f64;
+    values.map(|v| v / n).sum()
+}
