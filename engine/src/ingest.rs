@@ -36,7 +36,8 @@ pub struct Rejection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum RejectReason {
-    /// NaN that is not a stale marker, or infinite.
+    /// NaN that is not a stale marker, or infinite: a gap. Not an error: Prometheus sends NaN for every summary without
+    /// observations, and an error would repeat on each request.
     NotANumber,
     /// More than 10 minutes ahead of the clock.
     TooFarInFuture,
@@ -71,6 +72,6 @@ impl RejectReason {
 
     /// Whether a client that sent this must be told by an error status.
     pub const fn is_error(self) -> bool {
-        !matches!(self, Self::Duplicate)
+        !matches!(self, Self::Duplicate | Self::NotANumber)
     }
 }

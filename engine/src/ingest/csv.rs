@@ -54,7 +54,8 @@ pub struct Label {
 /// fills what the first left empty.
 ///
 /// # Errors
-/// [`Error::Input`] at the first cell that is neither empty, NaN nor a number, a bad timestamp, a missing or repeated column.
+/// [`Error::Input`] at the first cell that is neither empty, NaN nor a number, a bad timestamp, a row of
+/// another length than the header, a missing, badly named or repeated column.
 pub fn read_metrics(reader: impl Read, file: &str) -> Result<Frame> {
     let mut csv = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
     let header = csv.headers().map_err(|e| bad(file, 1, 1, e))?.clone();
@@ -70,14 +71,15 @@ pub fn read_metrics(reader: impl Read, file: &str) -> Result<Frame> {
         ));
     }
     let names: Vec<String> = header.iter().skip(1).map(str::to_owned).collect();
+    let mut series = Vec::with_capacity(names.len());
     let mut seen = BTreeSet::new();
     for (index, name) in names.iter().enumerate() {
-        if name.is_empty() {
-            return Err(bad(file, 1, index + 2, "a series needs a name"));
-        }
-        if !seen.insert(name) {
+        let info = info_from_labels(&labels_of(name).map_err(|e| bad(file, 1, index + 2, e))?);
+        // By id, not by name: `load` and `default|load` are one series.
+        if !seen.insert(info.id) {
             return Err(bad(file, 1, index + 2, format!("the series {name:?} is there twice")));
         }
+        series.push(info);
     }
     let mut rows: BTreeMap<Timestamp, Vec<f64>> = BTreeMap::new();
     let mut record = csv::StringRecord::new();
@@ -89,11 +91,12 @@ pub fn read_metrics(reader: impl Read, file: &str) -> Result<Frame> {
         if record.len() == 1 && record[0].trim().is_empty() {
             continue;
         }
-        if record.len() > names.len() + 1 {
+        // A row that is too short is a file cut off in the middle of a number as often as it is trailing gaps.
+        if record.len() != names.len() + 1 {
             return Err(bad(
                 file,
                 line,
-                names.len() + 2,
+                record.len().min(names.len() + 1) + 1,
                 format!("{} cells, but the header names {}", record.len(), names.len() + 1),
             ));
         }
@@ -125,14 +128,9 @@ pub fn read_metrics(reader: impl Read, file: &str) -> Result<Frame> {
         }
     }
     let step_ms = median_step(&times);
-    let series = names
-        .iter()
-        .map(|name| {
-            let mut info = info_from_labels(&labels_of(name));
-            info.step_ms = step_ms;
-            info
-        })
-        .collect();
+    for info in &mut series {
+        info.step_ms = step_ms;
+    }
     Ok(Frame {
         series,
         names,
@@ -150,8 +148,8 @@ pub fn read_edges(reader: impl Read, file: &str) -> Result<Vec<Edge>> {
     let mut edges = Vec::new();
     read_rows(reader, file, &["caller", "callee"], &[], |_, cells| {
         edges.push(Edge {
-            caller: entity(&cells[0])?,
-            callee: entity(&cells[1])?,
+            caller: entity(cells, 0)?,
+            callee: entity(cells, 1)?,
         });
         Ok(())
     })?;
@@ -172,7 +170,7 @@ pub fn read_deploys(reader: impl Read, file: &str) -> Result<Vec<Deploy>> {
         |_, cells| {
             deploys.push(Deploy {
                 at: parse_time(&cells[0]).map_err(|e| (0, e))?,
-                entity: entity(&cells[1])?,
+                entity: entity(cells, 1)?,
                 version: cells[2].clone(),
                 note: cells[3].clone(),
             });
@@ -242,12 +240,16 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
 }
 
 /// Labels of a series by its column name.
-fn labels_of(name: &str) -> Labels {
-    let mut parts = name.splitn(3, '|');
-    let first = parts.next().unwrap_or_default();
-    match (parts.next(), parts.next()) {
-        (Some(metric), statistic) => Labels::of(first, metric, statistic),
-        (None, _) => Labels::of("default", first, None),
+fn labels_of(name: &str) -> Result<Labels, String> {
+    let parts: Vec<&str> = name.split('|').collect();
+    if parts.iter().any(|part| part.is_empty()) {
+        return Err(format!("a series needs a name without empty parts, found {name:?}"));
+    }
+    match parts[..] {
+        [metric] => Ok(Labels::of("default", metric, None)),
+        [entity, metric] => Ok(Labels::of(entity, metric, None)),
+        [entity, metric, statistic] => Ok(Labels::of(entity, metric, Some(statistic))),
+        _ => Err(format!("{name:?} has too many parts; write entity|metric|statistic")),
     }
 }
 
@@ -263,11 +265,11 @@ fn median_step(times: &[Timestamp]) -> i64 {
 /// Index of the offending cell among the asked-for columns, and what is wrong with it.
 type CellError = (usize, String);
 
-fn entity(cell: &str) -> Result<EntityId, CellError> {
-    if cell.is_empty() {
-        Err((0, "a name is empty".to_owned()))
+fn entity(cells: &[String], at: usize) -> Result<EntityId, CellError> {
+    if cells[at].is_empty() {
+        Err((at, "a name is empty".to_owned()))
     } else {
-        Ok(EntityId::from(cell))
+        Ok(EntityId::from(cells[at].as_str()))
     }
 }
 
@@ -372,6 +374,10 @@ mod tests {
         check("timestamp,a\n60,1\n120,x\n", "m.csv:3:2", "\"x\" is not a number");
         check("timestamp,a\nyesterday,1\n", "m.csv:2:1", "not a time");
         check("timestamp,a\n60,1,2\n", "m.csv:2:3", "3 cells");
+        check("timestamp,a,b\n60,1,2\n120,1", "m.csv:3:3", "2 cells");
+        check("timestamp,load,default|load\n1,2,3\n", "m.csv:1:3", "twice");
+        check("timestamp,a|b|c|d\n1,2\n", "m.csv:1:2", "too many parts");
+        check("timestamp,a|\n1,2\n", "m.csv:1:2", "empty parts");
     }
 
     #[test]
@@ -406,7 +412,11 @@ mod tests {
         let error = read_deploys("timestamp,entity,version\n1,,v1\n".as_bytes(), "d.csv")
             .unwrap_err()
             .to_string();
-        assert!(error.starts_with("d.csv:2:"), "{error}");
+        assert!(error.starts_with("d.csv:2:2"), "{error}");
+        let error = read_edges("caller,callee\na,\n".as_bytes(), "e.csv")
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("e.csv:2:2"), "{error}");
         let error = read_labels("start,end\n120,60\n".as_bytes(), "l.csv")
             .unwrap_err()
             .to_string();

@@ -115,7 +115,7 @@ impl HostSource {
             let mount = disk.mount_point().to_string_lossy();
             put(
                 format!("disk_used_percent{{mount={mount}}}"),
-                100.0 * (total - disk.available_space()) as f64 / total as f64,
+                100.0 * total.saturating_sub(disk.available_space()) as f64 / total as f64,
             );
             if let Some(secs) = elapsed_secs {
                 put(

@@ -12,7 +12,7 @@ use super::registry::Registry;
 use super::{IngestBatch, RejectReason, Rejection};
 use crate::series::{IdentityHasher, Labels, Sample, info_from_labels};
 use reader::{Reader, Wire};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::Timestamp;
 
 /// The NaN that says "this series has ended". Told apart from ordinary NaN by its bits.
@@ -72,7 +72,7 @@ pub fn decode_v1(body: &[u8], limits: &Limits, registry: &Registry) -> Result<In
             batch: IngestBatch::default(),
             refused: BTreeMap::new(),
             labels: Vec::new(),
-            named: BTreeMap::new(),
+            named: BTreeSet::new(),
         };
         decoder
             .request(&plain)
@@ -89,7 +89,7 @@ struct Decoder<'a> {
     /// Labels of the series at hand, as slices of the body. Reused.
     labels: Vec<(&'a [u8], &'a [u8])>,
     /// Series named for the first time in this very request.
-    named: BTreeMap<wire::SeriesId, ()>,
+    named: BTreeSet<wire::SeriesId>,
 }
 
 impl<'a> Decoder<'a> {
@@ -136,11 +136,10 @@ impl<'a> Decoder<'a> {
             hasher.label(name, value);
         }
         let id = hasher.finish();
-        if !(self.known)(id) && !self.named.contains_key(&id) {
+        if !(self.known)(id) && self.named.insert(id) {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let labels = Labels::new(self.labels.iter().map(|(n, v)| (text(n), text(v))).collect());
             self.batch.new_series.push(info_from_labels(&labels));
-            self.named.insert(id, ());
         }
         let mut reader = Reader::new(body);
         while let Some((field, value)) = reader.next()? {
@@ -191,16 +190,15 @@ impl<'a> Decoder<'a> {
     }
 
     fn refuse(&mut self, reason: RejectReason, samples: u64, problem: &str) {
-        let metric = self
-            .labels
-            .iter()
-            .find(|(name, _)| *name == b"__name__")
-            .map_or(&b"a series"[..], |(_, value)| value);
-        let metric: String = String::from_utf8_lossy(metric).chars().take(120).collect();
-        let entry = self
-            .refused
-            .entry(reason)
-            .or_insert_with(|| (0, format!("{metric}: {problem}")));
+        let labels = &self.labels;
+        let entry = self.refused.entry(reason).or_insert_with(|| {
+            let metric = labels
+                .iter()
+                .find(|(name, _)| *name == b"__name__")
+                .map_or(&b"a series"[..], |(_, value)| value);
+            let metric: String = String::from_utf8_lossy(metric).chars().take(120).collect();
+            (0, format!("{metric}: {problem}"))
+        });
         entry.0 += samples;
     }
 

@@ -2,13 +2,14 @@
 
 use crate::series::SeriesInfo;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 use wire::SeriesId;
 
 /// Series by id. Reads do not exclude each other; a decoder takes one read lock per request.
 #[derive(Debug, Default)]
 pub struct Registry {
-    known: RwLock<HashMap<SeriesId, Arc<SeriesInfo>>>,
+    known: RwLock<HashMap<SeriesId, Arc<SeriesInfo>, BuildHasherDefault<IdHasher>>>,
 }
 
 impl Registry {
@@ -58,5 +59,50 @@ impl Registry {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// An id is a hash already: hashing it again would cost more than the look-up.
+#[derive(Clone, Copy, Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::{Labels, info_from_labels};
+
+    fn infos(range: std::ops::Range<usize>) -> Vec<SeriesInfo> {
+        range
+            .map(|i| info_from_labels(&Labels::of(&format!("e{i}"), "load", None)))
+            .collect()
+    }
+
+    #[test]
+    fn new_series_are_named_once_and_the_limit_holds() {
+        let registry = Registry::default();
+        let (added, refused) = registry.add(infos(0..3), 4);
+        assert_eq!((added.len(), refused), (3, 0));
+        let (added, refused) = registry.add(infos(0..6), 4);
+        assert_eq!((added.len(), refused, registry.len()), (1, 2, 4));
+        assert_eq!(added[0].entity.as_str(), "e3");
+        assert_eq!(registry.get(added[0].id).as_ref(), Some(&added[0]));
+        let unknown = infos(5..6)[0].id;
+        assert!(registry.with_known(|known| known(added[0].id) && !known(unknown)));
     }
 }

@@ -133,6 +133,10 @@ fn stale_markers_and_nan_are_told_apart() {
         (batch.rejections[0].reason, batch.rejections[0].samples),
         (RejectReason::NotANumber, 2)
     );
+    assert!(
+        !batch.rejections[0].reason.is_error(),
+        "every summary without observations is NaN"
+    );
 }
 
 #[test]
