@@ -1,5 +1,6 @@
 //! The `halo` command line.
 
+mod backtest;
 mod doctor;
 mod token;
 
@@ -17,6 +18,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the whole loop over recorded history and say what would have happened
+    Backtest(crate::backtest::BacktestArgs),
+    /// Measure the promised figures on this machine
+    #[command(hide = true)]
+    Bench(crate::bench::BenchArgs),
     /// Create, list and revoke access tokens
     Token(token::TokenArgs),
     /// Check this machine: data directory, port, models, console
@@ -30,6 +36,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = std::io::stdout().lock();
     let outcome = match cli.command {
+        Command::Backtest(args) => backtest::run(&args, &mut out),
+        Command::Bench(args) => backtest::bench(&args, &mut out),
         Command::Token(args) => token::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
     };

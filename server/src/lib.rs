@@ -5,6 +5,8 @@
 
 pub mod auth;
 pub mod backend;
+pub mod backtest;
+pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod http;

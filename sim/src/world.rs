@@ -62,7 +62,7 @@ pub struct World {
 
 const METRICS: [(&str, &str); 5] = [
     ("requests", "Sum"),
-    ("latency", "p95"),
+    ("latency_ms", "p95"),
     ("availability", "Average"),
     ("cpu_percent", "Average"),
     ("memory_percent", "Average"),
@@ -344,8 +344,8 @@ mod tests {
         assert!(!callers.is_empty());
         for entity in calm.entities() {
             let (before, after) = (
-                column(&calm, &entity, "latency", 120),
-                column(&slow, &entity, "latency", 120),
+                column(&calm, &entity, "latency_ms", 120),
+                column(&slow, &entity, "latency_ms", 120),
             );
             assert_eq!(before[..60], after[..60], "nothing happens before the onset");
             let affected = entity == cause || callers.contains(&entity);
@@ -362,7 +362,7 @@ mod tests {
             onset: WorldConfig::default().start + 10 * 60_000,
             duration_ms: 20 * 60_000,
         };
-        let crashed = column(&world(5, vec![fault(FaultKind::Crash)]), &cause, "latency", 40);
+        let crashed = column(&world(5, vec![fault(FaultKind::Crash)]), &cause, "latency_ms", 40);
         let silent: Vec<usize> = (0..40).filter(|i| crashed[*i].is_nan()).collect();
         assert_eq!(silent, (10..30).collect::<Vec<_>>());
         let memory = column(&world(5, vec![fault(FaultKind::Leak)]), &cause, "memory_percent", 40);

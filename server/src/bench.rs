@@ -1,0 +1,384 @@
+//! `halo bench`: the figures that are promised, measured on this machine. `cargo xtask bench` calls it.
+
+mod machines;
+mod nab;
+mod payload;
+mod petshop;
+mod server;
+mod speed;
+
+use engine::detect::Models;
+use engine::{Error, Result};
+use flate2::read::MultiGzDecoder;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Arguments of `halo bench`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BenchArgs {
+    /// What to measure; everything if absent.
+    #[arg(value_enum)]
+    pub name: Option<Bench>,
+    /// One JSON object a line instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Directory with the public data sets (petshop/, nab/).
+    #[arg(long, env = "HALO_DATA", default_value = "../shared/data")]
+    pub data: PathBuf,
+    /// Runs per figure; the median counts.
+    #[arg(long, default_value_t = 5)]
+    pub runs: usize,
+}
+
+/// Something that can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Bench {
+    /// Samples a second by remote write over HTTP, with the log on.
+    Http,
+    /// Nanoseconds a sample: decode, admit, detect.
+    HotPath,
+    /// Rows a second of the isolation forest.
+    Forest,
+    /// Windows a second of the autoencoder.
+    Autoencoder,
+    /// From the start of the process to a console that can be used.
+    Start,
+    /// Root causes of the PetShop faults.
+    Petshop,
+    /// The Numenta anomaly benchmark.
+    Nab,
+    /// The Server Machine Dataset.
+    Smd,
+    /// JumpStarter's online services.
+    Jumpstarter,
+}
+
+const ALL: [Bench; 9] = [
+    Bench::Http,
+    Bench::HotPath,
+    Bench::Forest,
+    Bench::Autoencoder,
+    Bench::Start,
+    Bench::Petshop,
+    Bench::Nab,
+    Bench::Smd,
+    Bench::Jumpstarter,
+];
+
+/// One measured figure.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    pub figure: String,
+    pub value: f64,
+    pub unit: String,
+    pub higher_is_better: bool,
+    /// Who else has done it, and how well.
+    pub peer: Option<String>,
+    pub peer_value: Option<f64>,
+    /// `value / peer_value`.
+    pub ratio: Option<f64>,
+    /// The bar to reach.
+    pub goal: Option<f64>,
+}
+
+impl Figure {
+    fn new(figure: impl Into<String>, value: f64, unit: &str, higher_is_better: bool) -> Self {
+        Self {
+            figure: figure.into(),
+            value,
+            unit: unit.to_owned(),
+            higher_is_better,
+            peer: None,
+            peer_value: None,
+            ratio: None,
+            goal: None,
+        }
+    }
+
+    fn goal(mut self, goal: f64) -> Self {
+        self.goal = Some(goal);
+        self
+    }
+
+    fn peer(mut self, peer: &str, value: f64) -> Self {
+        self.peer = Some(peer.to_owned());
+        self.peer_value = Some(value);
+        self.ratio = Some(self.value / value);
+        self
+    }
+
+    fn table_line(&self) -> String {
+        let number = |value: Option<f64>| match value {
+            None => "-".to_owned(),
+            Some(v) if v.abs() >= 1000.0 => format!("{v:.0}"),
+            Some(v) => format!("{v:.3}"),
+        };
+        let reached = match self.goal {
+            Some(goal) if self.higher_is_better && self.value >= goal => "reached",
+            Some(goal) if !self.higher_is_better && self.value <= goal => "reached",
+            Some(_) => "short",
+            None => "",
+        };
+        format!(
+            "{:<58} {:>12} {:<24} {:>10} {:<8} {}",
+            self.figure,
+            number(Some(self.value)),
+            self.unit,
+            number(self.goal),
+            reached,
+            self.peer
+                .as_deref()
+                .map_or(String::new(), |peer| format!("{peer}: {}", number(self.peer_value)))
+        )
+    }
+}
+
+/// What was measured, and what a person should know about it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    pub figures: Vec<Figure>,
+    /// One line each: what was skipped and why, and the single cases behind a figure.
+    pub notes: Vec<String>,
+}
+
+impl From<Vec<Figure>> for Report {
+    fn from(figures: Vec<Figure>) -> Self {
+        Self {
+            figures,
+            notes: Vec::new(),
+        }
+    }
+}
+
+impl Report {
+    /// The figures, one JSON object a line.
+    pub fn json_lines(&self) -> String {
+        let lines = self.figures.iter().map(serde_json::to_string);
+        lines
+            .map(|line| line.expect("plain data has a JSON form") + "\n")
+            .collect()
+    }
+
+    /// Figures and notes as a table.
+    pub fn table(&self) -> String {
+        let mut text = format!(
+            "{:<58} {:>12} {:<24} {:>10} {:<8} {}\n",
+            "figure", "value", "unit", "goal", "", "peer"
+        );
+        for line in self
+            .figures
+            .iter()
+            .map(Figure::table_line)
+            .chain(self.notes.iter().cloned())
+        {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Measures what `args` name.
+///
+/// # Errors
+/// If a data set is there but cannot be read, or the engine does not start.
+pub fn run(args: &BenchArgs) -> Result<Report> {
+    let data = Data {
+        root: args.data.clone(),
+    };
+    let mut report = Report::default();
+    for bench in args.name.map_or(ALL.to_vec(), |name| vec![name]) {
+        let one = measure(bench, &data, args.runs.max(1))?;
+        report.figures.extend(one.figures);
+        report.notes.extend(one.notes);
+    }
+    Ok(report)
+}
+
+fn measure(bench: Bench, data: &Data, runs: usize) -> Result<Report> {
+    match bench {
+        Bench::Http => Ok(speed::http(runs)?.into()),
+        Bench::HotPath => Ok(speed::hot_path(runs)?.into()),
+        Bench::Forest => Ok(speed::forest(runs)?.into()),
+        Bench::Autoencoder => Ok(speed::autoencoder(runs)?.into()),
+        Bench::Start => Ok(speed::start(runs)?.into()),
+        Bench::Petshop if !data.has("petshop/high_traffic/cases.json") => Ok(data.missing("petshop")),
+        Bench::Nab if !data.has("nab/index.json") => Ok(data.missing("nab")),
+        Bench::Petshop => Ok(petshop_figures(&petshop::run(data, &Arc::new(Models::bundled()?))?)),
+        Bench::Smd if !data.has("smd/index.json") => Ok(data.missing("smd")),
+        Bench::Jumpstarter if !data.has("jumpstarter/index.json") => Ok(data.missing("jumpstarter")),
+        Bench::Smd => Ok(machines(data, "smd", "SMD")?.into()),
+        Bench::Jumpstarter => Ok(machines(data, "jumpstarter", "JumpStarter")?.into()),
+        Bench::Nab => Ok(nab_figures(&nab::run(data, &Arc::new(Models::bundled()?))?).into()),
+    }
+}
+
+fn petshop_figures(report: &petshop::Outcome) -> Report {
+    const PEER: &str = "MAD traversal (published)";
+    let mut figures = Vec::new();
+    for (metric, k, peer, goal) in [
+        ("latency", 1, 0.571, 0.8),
+        ("latency", 3, 0.786, 0.95),
+        ("availability", 1, 0.667, 0.8),
+        ("availability", 3, 1.0, 0.95),
+    ] {
+        let (cases, share) = report.top(k, Some(metric));
+        let figure = Figure::new(
+            format!("PetShop {metric}, top {k} of {cases} cases"),
+            share,
+            "share",
+            true,
+        );
+        figures.push(figure.goal(goal).peer(PEER, peer));
+    }
+    for (cause, (cases, share)) in report.top_by_cause(1) {
+        figures.push(Figure::new(
+            format!("PetShop top 1 of {cases}, {cause}"),
+            share,
+            "share",
+            true,
+        ));
+    }
+    figures.push(Figure::new("PetShop specificity on clean spans", report.specificity, "share", true).goal(1.0));
+    let clean = report.clean_alerts_per_series_per_day;
+    figures.push(Figure::new("PetShop clean, alerts", clean, "/series/day", false).goal(0.01));
+    let cases = report.cases.iter().map(|case| {
+        let rank = case.rank.map_or("-".to_owned(), |rank| rank.to_string());
+        let named = case.named.as_deref().unwrap_or("no incident");
+        format!(
+            "  PetShop {} {}: cause {} has rank {rank}, first is {named}; {} incidents",
+            case.name, case.target_metric, case.root_cause, case.incidents
+        )
+    });
+    Report {
+        notes: cases.collect(),
+        figures,
+    }
+}
+
+fn machines(data: &Data, folder: &str, name: &str) -> Result<Vec<Figure>> {
+    const PEER: &str = "mean |z|, same series";
+    let row = machines::run(data, folder, &Arc::new(Models::bundled()?))?;
+    let figure =
+        |what: &str, value, unit, higher| Figure::new(format!("{name}, {}: {what}", row.machines), value, unit, higher);
+    let peer_auc = if folder == "smd" { 0.543 } else { 0.540 };
+    Ok(vec![
+        figure("AUC-PR", row.auc_pr, "share", true).peer(PEER, peer_auc),
+        figure("VUS-PR", row.vus_pr, "share", true).goal(0.5),
+        figure("event precision", row.event_precision, "share", true),
+        figure("event recall", row.event_recall, "share", true),
+        figure("incident precision", row.incident_precision, "share", true),
+        figure("incident recall", row.incident_recall, "share", true),
+        figure(
+            "false alerts",
+            row.false_alerts_per_series_per_day,
+            "/series/day",
+            false,
+        )
+        .goal(0.01),
+        figure("noise reduction", row.noise_reduction, "share", true),
+    ])
+}
+
+fn nab_figures(rows: &[nab::NabRow]) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for row in rows {
+        let name = row.detector;
+        let mut add = |what: &str, value: Option<f64>, unit: &str, higher: bool, goal: Option<f64>| {
+            if let Some(value) = value {
+                let figure = Figure::new(format!("NAB half, {name}: {what}"), value, unit, higher);
+                figures.push(Figure { goal, ..figure });
+            }
+        };
+        let halo = |goal: f64| (name == "halo").then_some(goal);
+        add(
+            "score standard, own decisions",
+            row.decided_standard,
+            "0..100",
+            true,
+            halo(75.0),
+        );
+        add(
+            "score low FP, own decisions",
+            row.decided_low_fp,
+            "0..100",
+            true,
+            halo(67.0),
+        );
+        add(
+            "score standard, best threshold",
+            Some(row.best_standard),
+            "0..100",
+            true,
+            None,
+        );
+        add(
+            "score low FP, best threshold",
+            Some(row.best_low_fp),
+            "0..100",
+            true,
+            None,
+        );
+        add("VUS-PR mean", Some(row.vus_pr), "share", true, halo(0.5));
+        add("AUC-PR mean", Some(row.auc_pr), "share", true, None);
+        add("event precision", row.events.precision(), "share", true, None);
+        add("event recall", row.events.recall(), "share", true, None);
+        add("event F1", row.events.f1(), "share", true, None);
+        let false_alerts = row.false_alerts_per_series_per_day;
+        add("false alerts", Some(false_alerts), "/series/day", false, halo(0.01));
+    }
+    figures
+}
+
+/// Middle value of `values`; NaN if there are none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The folder of public data sets.
+#[derive(Clone, Debug)]
+pub struct Data {
+    root: PathBuf,
+}
+
+impl Data {
+    fn has(&self, place: &str) -> bool {
+        self.root.join(place).is_file()
+    }
+
+    fn missing(&self, name: &str) -> Report {
+        let why = format!(
+            "skipped {name}: it is not in {}; set HALO_DATA or --data",
+            self.root.display()
+        );
+        Report {
+            notes: vec![why],
+            ..Report::default()
+        }
+    }
+
+    /// A file as text, unpacked if its name ends in `.gz`.
+    fn text(&self, place: &str) -> Result<String> {
+        let path = self.root.join(place);
+        let bytes = std::fs::read(&path).map_err(|error| Error::io("cannot read", path.clone(), error))?;
+        let mut text = String::new();
+        let done = if place.ends_with(".gz") {
+            MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text)
+        } else {
+            bytes.as_slice().read_to_string(&mut text)
+        };
+        done.map_err(|error| Error::io("cannot read", path, error))?;
+        Ok(text)
+    }
+
+    fn json<T: DeserializeOwned>(&self, place: &str) -> Result<T> {
+        serde_json::from_str(&self.text(place)?).map_err(|error| Error::Input {
+            place: format!("{place}:{}:{}", error.line(), error.column()),
+            message: error.to_string(),
+        })
+    }
+}
