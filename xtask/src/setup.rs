@@ -1,8 +1,8 @@
 //! What the commands need beyond Rust, found or installed. Nothing is installed before it has been named.
 
 use std::io::IsTerminal as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Result, bail};
 
@@ -34,8 +34,8 @@ pub(crate) enum Probe {
     Program(&'static str),
     /// A library that `pkg-config` knows.
     Library(&'static str),
-    /// A file, absolute.
-    File(&'static str),
+    /// The package itself, where another one brings a program of the same name that does not do.
+    Package,
 }
 
 const fn need(package: &'static str, probe: Probe, purpose: &'static str) -> Need {
@@ -55,22 +55,10 @@ pub(crate) const BUILD: &[Need] = &[need(
 
 /// Debian's Rust with the sources of its standard library: compiles to WASM where rustup has no such target to offer.
 pub(crate) const WASM_DEBIAN: &[Need] = &[
-    need(
-        "rustc-web",
-        Probe::File("/usr/bin/rustc"),
-        "compile the console to WASM",
-    ),
-    need(
-        "cargo-web",
-        Probe::File("/usr/bin/cargo"),
-        "compile the console to WASM",
-    ),
-    need(
-        "rust-web-src",
-        Probe::File("/usr/lib/rustlib/src/rust/library/std/Cargo.toml"),
-        "build the standard library for WASM",
-    ),
-    need("lld-19", Probe::File("/usr/bin/wasm-ld-19"), "link WASM"),
+    need("rustc-web", Probe::Package, "compile the console to WASM"),
+    need("cargo-web", Probe::Package, "compile the console to WASM"),
+    need("rust-web-src", Probe::Package, "build the standard library for WASM"),
+    need("lld-19", Probe::Program("wasm-ld-19"), "link WASM"),
 ];
 
 /// The system web view that the desktop window is made of.
@@ -127,7 +115,10 @@ impl Need {
         match self.probe {
             Probe::Program(program) => shell::has_program(program),
             Probe::Library(name) => shell::read(Command::new("pkg-config").args(["--exists", name])).is_some(),
-            Probe::File(path) => Path::new(path).exists(),
+            Probe::Package => {
+                let status = shell::read(Command::new("dpkg-query").args(["-W", "-f", "${Status}", self.package]));
+                status.as_deref() == Some("install ok installed")
+            }
         }
     }
 }
@@ -166,8 +157,11 @@ pub(crate) fn ensure(needs: &[Need], args: SetupArgs) -> Result<()> {
     for need in &missing {
         println!("  {:<26} {}", need.package, need.purpose);
     }
-    // A fresh container has no package lists at all; a stale list is refreshed too, or the download may be gone.
-    shell::run(&mut apt(&prefix, &["update", "-q"]))?;
+    // A fresh container has no package lists, and what a stale list names may be gone: once in a run.
+    static UPDATED: OnceLock<()> = OnceLock::new();
+    if UPDATED.set(()).is_ok() {
+        shell::run(&mut apt(&prefix, &["update", "-q"]))?;
+    }
     let mut install = apt(&prefix, &["install", "-y", "-q", "--no-install-recommends"]);
     shell::run(install.args(&packages))?;
     let still: Vec<&str> = self::missing(needs).iter().map(|need| need.package).collect();

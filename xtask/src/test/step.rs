@@ -101,17 +101,11 @@ pub(crate) const STEPS: &[Step] = &[
 
 /// The compilers must be there; what only some checks use may be missing, and those checks say so.
 fn setup(args: &TestArgs, _: Duration) -> (Outcome, Tally) {
-    // One call to the package manager for everything that is missing.
-    let all: Vec<Need> = [
-        setup::BUILD,
-        setup::DESKTOP,
-        setup::PROMETHEUS,
-        setup::BROWSER,
-        setup::WINDOW,
-    ]
-    .concat();
-    if let Err(error) = setup::ensure(&all, args.setup) {
-        println!("{error:#}");
+    // Group by group: a package that this distribution does not have must not keep the others away.
+    for needs in [setup::DESKTOP, setup::PROMETHEUS, setup::BROWSER, setup::WINDOW] {
+        if let Err(error) = setup::ensure(needs, args.setup) {
+            println!("{error:#}");
+        }
     }
     let result = setup::ensure(setup::BUILD, args.setup).and_then(|()| components(args));
     (outcome(result), Tally::default())
