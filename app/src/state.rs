@@ -63,6 +63,8 @@ pub(crate) struct Live {
     pub(crate) deploys: RwSignal<Vec<Deploy>>,
     /// Deltas that were lost and replaced by a snapshot.
     pub(crate) dropped: RwSignal<u64>,
+    /// Counts snapshots: whatever was fetched before a new one may be old.
+    pub(crate) epoch: RwSignal<u64>,
     /// Changes at most every two seconds, and only if samples came: refetch what is on screen.
     pub(crate) pulse: RwSignal<u64>,
     /// Monotonic milliseconds, every second.
@@ -138,6 +140,7 @@ impl Live {
             proposals: RwSignal::default(),
             deploys: RwSignal::default(),
             dropped: RwSignal::new(0),
+            epoch: RwSignal::new(0),
             pulse: RwSignal::new(0),
             tick: RwSignal::new(clock::monotonic_ms()),
             status_at: RwSignal::new(clock::monotonic_ms()),
@@ -299,6 +302,9 @@ impl Live {
                     inner.status_at = clock::monotonic_ms();
                 });
                 self.connection.set(Connection::Live);
+                if self.loaded.get_untracked() {
+                    self.epoch.update(|epoch| *epoch += 1);
+                }
                 self.schedule_flush();
             }
             Message::Event(Event::Delta(delta)) => {

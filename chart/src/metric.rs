@@ -5,13 +5,15 @@ use crate::palette::{Color, Palette};
 use crate::scale::{Linear, ticks, time_ticks};
 use plotters::prelude::DrawingBackend;
 use wire::Timestamp;
-use wire::series::{MarkerKind, SeriesDetail, SeriesPoint};
+use wire::series::{ForecastPoint, MarkerKind, SeriesDetail, SeriesPoint};
 
 /// Height of one row of the votes lane, in CSS pixels.
 const LANE: f64 = 9.0;
 const LANE_GAP: f64 = 3.0;
 /// How far an anomaly's column reaches beyond its outermost samples.
 const REACH: f64 = 2.0;
+/// The forecast takes at most this part of the past's width: a fifth of the chart.
+const FORECAST_SHARE: i64 = 4;
 const FONT: f64 = 11.0;
 
 /// What to draw.
@@ -62,9 +64,11 @@ impl MetricFrame {
         } else {
             (64.0, size.0 - 14.0)
         };
-        let top = if compact { 6.0 } else { 18.0 };
+        let top = if compact { 8.0 } else { 34.0 };
         let bottom = (size.1 - if compact { 18.0 } else { 24.0 } - lane).max(top + 1.0);
-        let end = detail.forecast.last().map_or(detail.to, |f| f.at.max(detail.to));
+        let end = visible_forecast(detail)
+            .last()
+            .map_or(detail.to, |f| f.at.max(detail.to));
         Self {
             x: Linear::new(
                 (detail.from.as_millis() as f64, end.as_millis() as f64),
@@ -95,6 +99,14 @@ impl MetricFrame {
     }
 }
 
+/// The forecast as far as it leaves most of the chart to what happened.
+fn visible_forecast(detail: &SeriesDetail) -> &[ForecastPoint] {
+    let reach = detail.to + detail.to.millis_since(detail.from) / FORECAST_SHARE;
+    let count = detail.forecast.partition_point(|f| f.at <= reach);
+    // One step of it is always of interest.
+    &detail.forecast[..count.max(1).min(detail.forecast.len())]
+}
+
 /// Smallest and largest value to show: everything observed and expected, the forecast as far as it stays within twice that,
 /// and the limit if it is near.
 fn value_domain(detail: &SeriesDetail) -> (f64, f64) {
@@ -114,8 +126,7 @@ fn value_domain(detail: &SeriesDetail) -> (f64, f64) {
     }
     let span = (range.1 - range.0).max(f64::MIN_POSITIVE);
     let (low, high) = (range.0 - span / 2.0, range.1 + span / 2.0);
-    for value in detail
-        .forecast
+    for value in visible_forecast(detail)
         .iter()
         .flat_map(|f| [f.lower, f.upper])
         .filter(|v| v.is_finite())
@@ -250,7 +261,7 @@ fn forecast<DB: DrawingBackend>(
     scene: &MetricScene<'_>,
     frame: &MetricFrame,
 ) -> Result<(), Failure<DB>> {
-    let forecast = &scene.detail.forecast;
+    let forecast = visible_forecast(scene.detail);
     if forecast.is_empty() {
         return Ok(());
     }
@@ -330,6 +341,8 @@ fn markers<DB: DrawingBackend>(
     frame: &MetricFrame,
 ) -> Result<(), Failure<DB>> {
     let (left, top, right, bottom) = frame.plot;
+    // Texts stand in two rows; one that finds no room in either is left out, its line stays.
+    let mut taken: [Vec<(f64, f64)>; 2] = Default::default();
     for marker in &scene.detail.markers {
         let x = frame.at(marker.at);
         if x < left || x > right {
@@ -341,14 +354,20 @@ fn markers<DB: DrawingBackend>(
             _ => canvas.dashes(&[(x, top - 4.0), (x, bottom)], (3.0, 3.0), color, 1.0)?,
         }
         canvas.fill(&[(x - 4.5, top - 6.0), (x + 4.5, top - 6.0), (x, top + 1.0)], color)?;
-        if !scene.compact {
-            // The text turns to the side that has room.
-            let (at, align) = if x > right - 140.0 {
-                (x - 8.0, Align::Right)
-            } else {
-                (x + 8.0, Align::Left)
-            };
-            canvas.text(&marker.text, (at, top - 8.0), align, FONT, color)?;
+        if scene.compact {
+            continue;
+        }
+        let width = marker.text.chars().count() as f64 * FONT * 0.6;
+        // The text turns to the side that has room.
+        let (from, at, align) = if x + 8.0 + width > right {
+            (x - 8.0 - width, x - 8.0, Align::Right)
+        } else {
+            (x + 8.0, x + 8.0, Align::Left)
+        };
+        let free = |row: &Vec<(f64, f64)>| row.iter().all(|(a, b)| from > b + 6.0 || from + width < a - 6.0);
+        if let Some(row) = taken.iter().position(free) {
+            taken[row].push((from, from + width));
+            canvas.text(&marker.text, (at, top - 10.0 - row as f64 * 14.0), align, FONT, color)?;
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use crate::state::remote::remote;
 use leptos::prelude::*;
 use leptos_router::components::A;
 use leptos_router::hooks::use_query_map;
+use wire::ProposalId;
 use wire::command::Command;
 use wire::proposal::{AuditEntry, Proposal, ProposalState};
 use wire::query::{Query, Reply};
@@ -85,41 +86,39 @@ fn Queue(chosen: Memo<Option<Proposal>>) -> impl IntoView {
     view! {
         <section class="card card--flush queue" aria-label="Proposals">
             <ul class="rows" data-testid="proposal-list">
-                {move || {
-                    list.get()
-                        .into_iter()
-                        .map(|proposal| {
-                            let id = proposal.id.clone();
-                            let target = proposal.target.clone();
-                            let expires = proposal.expires;
-                            let waiting = proposal.state == ProposalState::Pending;
-                            view! {
-                                <li
-                                    class="queue__item"
-                                    data-row=""
-                                    data-testid="proposal-row"
-                                    data-id=id.to_string()
-                                    aria-current=move || (chosen_id.get().as_ref() == Some(&id)).then_some("true")
-                                >
-                                    <A href=format!("/approvals?proposal={}", proposal.id) attr:class="queue__title">
-                                        {proposal.title.clone()}
-                                    </A>
-                                    <div class="queue__facts">
-                                        <ProposalStateBadge state=proposal.state.clone() />
-                                        <RiskBadge risk=proposal.risk />
-                                        {waiting.then(|| view! {
-                                            <span class="num queue__expiry" title="Expires in">
-                                                {move || format::countdown(expires, live.now_of_entity(&target))}
-                                            </span>
-                                        })}
-                                    </div>
-                                </li>
-                            }
-                        })
-                        .collect_view()
-                }}
+                <For each=move || list.get() key=|p| (p.id.clone(), format!("{:?}", p.state)) let:proposal>
+                    <QueueItem proposal chosen_id />
+                </For>
             </ul>
         </section>
+    }
+}
+
+#[component]
+fn QueueItem(proposal: Proposal, chosen_id: Memo<Option<ProposalId>>) -> impl IntoView {
+    let live = live();
+    let id = proposal.id.clone();
+    let (target, expires) = (proposal.target, proposal.expires);
+    let waiting = proposal.state == ProposalState::Pending;
+    let href = format!("/approvals?proposal={id}");
+    let shown_id = id.to_string();
+    let current = move || (chosen_id.with(|c| c.as_ref() == Some(&id))).then_some("true");
+    view! {
+        <li class="queue__item" data-row="" data-testid="proposal-row" data-id=shown_id aria-current=current>
+            <A href attr:class="queue__title">{proposal.title}</A>
+            <div class="queue__facts">
+                <ProposalStateBadge state=proposal.state />
+                <RiskBadge risk=proposal.risk />
+                {waiting
+                    .then(|| {
+                        view! {
+                            <span class="num queue__expiry" title="Expires in">
+                                {move || format::countdown(expires, live.now_of_entity(&target))}
+                            </span>
+                        }
+                    })}
+            </div>
+        </li>
     }
 }
 

@@ -52,6 +52,7 @@ pub(crate) fn Incident() -> impl IntoView {
     }
 }
 
+/// Each part reads its own slice of the detail, so that a new member does not redraw the charts.
 #[component]
 fn Content(detail: Memo<Option<IncidentDetail>>, summary: Memo<Option<IncidentSummary>>) -> impl IntoView {
     // The list knows of a change before the refetched detail does.
@@ -60,28 +61,31 @@ fn Content(detail: Memo<Option<IncidentDetail>>, summary: Memo<Option<IncidentSu
             .get()
             .or_else(|| detail.with(|d| d.as_ref().map(|d| d.summary.clone())))
     });
-    move || {
-        let detail = detail.get()?;
-        let pending = detail.proposals.clone();
-        Some(view! {
-            <Head summary />
-            <Counters summary />
-            <div class="incident">
-                <div class="incident__main">
-                    <StoryCard detail=detail.clone() />
-                    <Evidence detail=detail.clone() />
-                    <Members members=detail.members.clone() />
-                </div>
-                <div class="incident__side">
-                    <Proposals ids=pending />
-                    <super::topology::Around detail=detail.clone() />
-                    <Causes causes=detail.causes.clone() />
-                    <Timeline entries=detail.timeline.clone() />
-                    <Feedback summary />
-                </div>
+    view! {
+        <Head summary />
+        <Counters summary />
+        <div class="incident">
+            <div class="incident__main">
+                <StoryCard story=Memo::new(move |_| detail.with(|d| d.as_ref().map(|d| d.story.clone()))) />
+                <Evidence detail />
+                <Members members=slice(detail, |d| d.members.clone()) />
             </div>
-        })
+            <div class="incident__side">
+                <Proposals ids=slice(detail, |d| d.proposals.clone()) />
+                <super::topology::Around detail />
+                <Causes causes=slice(detail, |d| d.causes.clone()) />
+                <Timeline entries=slice(detail, |d| d.timeline.clone()) />
+                <Feedback summary />
+            </div>
+        </div>
     }
+}
+
+fn slice<T: Clone + PartialEq + Send + Sync + 'static>(
+    detail: Memo<Option<IncidentDetail>>,
+    pick: fn(&IncidentDetail) -> Vec<T>,
+) -> Memo<Vec<T>> {
+    Memo::new(move |_| detail.with(|d| d.as_ref().map(pick).unwrap_or_default()))
 }
 
 #[component]

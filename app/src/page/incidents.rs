@@ -99,8 +99,8 @@ pub(crate) fn Incidents() -> impl IntoView {
                         }
                     >
                         <ul class="rows" data-testid="incident-list">
-                            <For each=move || found.get() key=|i| (i.id.clone(), i.revision) let:incident>
-                                <IncidentRow incident />
+                            <For each=move || found.get() key=|i| i.id.clone() let:incident>
+                                <IncidentRow id=incident.id />
                             </For>
                         </ul>
                     </Show>

@@ -54,6 +54,13 @@ pub(crate) fn Metrics() -> impl IntoView {
             })
         })
     };
+    let state = Memo::new(move |_| {
+        shown.with(|s| match s {
+            None => State::Unknown,
+            Some(list) if list.is_empty() => State::Empty,
+            Some(_) => State::Some,
+        })
+    });
     view! {
         <div class="page">
             <header class="page__head">
@@ -80,10 +87,16 @@ pub(crate) fn Metrics() -> impl IntoView {
                 </div>
             </header>
             <section class="card card--flush" aria-label="Series">
-                {move || match (shown.get(), found.error.get()) {
-                    (_, Some(error)) => view! { <Failed error /> }.into_any(),
-                    (None, None) => view! { <div class="pad"><Skeleton lines=10 /></div> }.into_any(),
-                    (Some(list), None) if list.is_empty() => view! {
+                {move || match (state.get(), found.error.get()) {
+                    (State::Some, _) => view! {
+                        <ul class="rows series-list" data-testid="series-list">
+                            <For each=move || shown.get().unwrap_or_default() key=|s| s.info.id let:summary>
+                                <SeriesRow first=summary shown />
+                            </For>
+                        </ul>
+                    }
+                    .into_any(),
+                    (State::Empty, _) => view! {
                         <Empty
                             symbol=Symbol::Metric
                             title="No series"
@@ -91,45 +104,58 @@ pub(crate) fn Metrics() -> impl IntoView {
                         />
                     }
                     .into_any(),
-                    (Some(list), None) => view! {
-                        <ul class="rows series-list" data-testid="series-list">
-                            {list.into_iter().map(|summary| view! { <SeriesRow summary /> }).collect_view()}
-                        </ul>
-                    }
-                    .into_any(),
+                    (State::Unknown, Some(error)) => view! { <Failed error /> }.into_any(),
+                    (State::Unknown, None) => view! { <div class="pad"><Skeleton lines=10 /></div> }.into_any(),
                 }}
             </section>
         </div>
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Unknown,
+    Empty,
+    Some,
+}
+
+/// One series. The row stays in place while its figures change, so that the focus of the keyboard does too.
 #[component]
-fn SeriesRow(summary: SeriesSummary) -> impl IntoView {
+fn SeriesRow(first: SeriesSummary, shown: RwSignal<Option<Vec<SeriesSummary>>>) -> impl IntoView {
     let live = live();
-    let source = live.source_of(&summary.info.entity);
-    let last_at = summary.last_at;
-    let learning = summary.confidence < 1.0;
-    let (id, name) = (summary.info.id.to_string(), super::metric_name(&summary.info));
-    let (href, entity) = (format!("/metrics/{id}"), summary.info.entity.to_string());
+    let source = live.source_of(&first.info.entity);
+    let (id, name) = (first.info.id, super::metric_name(&first.info));
+    let (entity, metric) = (first.info.entity.to_string(), first.info.metric.clone());
+    let summary = Memo::new(move |_| {
+        let found = shown.with(|list| list.as_ref()?.iter().find(|s| s.info.id == id).cloned());
+        found.unwrap_or_else(|| first.clone())
+    });
+    let health = Memo::new(move |_| summary.with(|s| s.health));
+    let learning = move || {
+        summary.with(|s| {
+            (s.confidence < 1.0 && s.health != Health::Anomalous)
+                .then(|| format!("baseline {} learnt", format::percent(f64::from(s.confidence))))
+        })
+    };
+    let value = move || {
+        summary.with(|s| {
+            s.last_value
+                .map_or_else(|| "–".to_owned(), |v| format::metric_value(&metric, v))
+        })
+    };
     view! {
-        <li class="series-row" data-row="" data-testid="series-row" data-id=id>
-            <HealthBadge health=summary.health />
-            <A href attr:class="series-row__name">
+        <li class="series-row" data-row="" data-testid="series-row" data-id=id.to_string()>
+            {move || view! { <HealthBadge health=health.get() /> }}
+            <A href=format!("/metrics/{id}") attr:class="series-row__name">
                 <b>{entity}</b>
                 <span>{name}</span>
             </A>
-            <span class="series-row__note num">
-                {if learning && summary.health != Health::Anomalous {
-                    Some(format!("baseline {} learnt", format::percent(f64::from(summary.confidence))))
-                } else {
-                    None
-                }}
+            <span class="series-row__note num">{learning}</span>
+            {move || summary.with(|s| view! { <Sparkline values=s.spark.clone() health=s.health /> })}
+            <span class="series-row__value num">{value}</span>
+            <span class="series-row__age num">
+                {move || format::relative(summary.with(|s| s.last_at), live.now_of(&source))}
             </span>
-            <Sparkline values=summary.spark.clone() health=summary.health />
-            <span class="series-row__value num">
-                {summary.last_value.map_or_else(|| "–".to_owned(), |v| format::metric_value(&summary.info.metric, v))}
-            </span>
-            <span class="series-row__age num">{move || format::relative(last_at, live.now_of(&source))}</span>
         </li>
     }
 }

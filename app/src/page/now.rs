@@ -7,7 +7,7 @@ use crate::component::{
 };
 use crate::format;
 use crate::state::live;
-use crate::state::remote::remote;
+use crate::state::remote::{Remote, remote};
 use leptos::prelude::*;
 use leptos_router::components::A;
 use wire::query::{Query, Reply};
@@ -170,8 +170,8 @@ fn NeedsYou() -> impl IntoView {
                 }
             >
                 <ul class="rows" data-testid="now-incidents">
-                    <For each=move || open.get() key=|i| (i.id.clone(), i.revision) let:incident>
-                        <IncidentRow incident />
+                    <For each=move || open.get() key=|i| i.id.clone() let:incident>
+                        <IncidentRow id=incident.id />
                     </For>
                     <For each=move || pending.get() key=|p| (p.id.clone(), p.plan_hash.clone()) let:proposal>
                         <li class="proposal-row" data-row="" data-testid="now-proposal" data-id=proposal.id.to_string()>
@@ -404,10 +404,11 @@ fn HostVitals() -> impl IntoView {
                     <span class="card__quiet mono">{move || host.get().map(|h| h.to_string())}</span>
                 </div>
                 <ul class="vitals">
-                    {move || match series.data.get() {
-                        None => view! { <Skeleton lines=4 /> }.into_any(),
-                        Some(list) => list.into_iter().map(|s| view! { <Vital summary=s /> }).collect_view().into_any(),
-                    }}
+                    <Show when=move || series.data.with(Option::is_some) fallback=|| view! { <Skeleton lines=4 /> }>
+                        <For each=move || series.data.get().unwrap_or_default() key=|s| s.info.id let:summary>
+                            <Vital first=summary series />
+                        </For>
+                    </Show>
                 </ul>
             </section>
         </Show>
@@ -415,16 +416,29 @@ fn HostVitals() -> impl IntoView {
 }
 
 #[component]
-fn Vital(summary: SeriesSummary) -> impl IntoView {
-    let value = summary
-        .last_value
-        .map(|v| format::metric_value(&summary.info.metric, v))
-        .unwrap_or_else(|| "–".to_owned());
+fn Vital(first: SeriesSummary, series: Remote<Vec<SeriesSummary>>) -> impl IntoView {
+    let (id, name, metric) = (
+        first.info.id,
+        super::metric_name(&first.info),
+        first.info.metric.clone(),
+    );
+    let summary = Memo::new(move |_| {
+        let found = series
+            .data
+            .with(|list| list.as_ref()?.iter().find(|s| s.info.id == id).cloned());
+        found.unwrap_or_else(|| first.clone())
+    });
+    let value = move || {
+        summary.with(|s| {
+            s.last_value
+                .map_or_else(|| "–".to_owned(), |v| format::metric_value(&metric, v))
+        })
+    };
     view! {
         <li>
-            <A href=format!("/metrics/{}", summary.info.id) attr:class="vital">
-                <span class="vital__name">{super::metric_name(&summary.info)}</span>
-                <Sparkline values=summary.spark health=summary.health />
+            <A href=format!("/metrics/{id}") attr:class="vital">
+                <span class="vital__name">{name}</span>
+                {move || summary.with(|s| view! { <Sparkline values=s.spark.clone() health=s.health /> })}
                 <span class="vital__value num">{value}</span>
             </A>
         </li>

@@ -6,7 +6,7 @@ use crate::component::{
 };
 use crate::format;
 use crate::state::live;
-use crate::state::remote::remote;
+use crate::state::remote::{Remote, remote};
 use chart::{Direction, View};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
@@ -15,6 +15,7 @@ use leptos_router::hooks::{use_navigate, use_query_map};
 use std::collections::BTreeSet;
 use wire::incident::IncidentDetail;
 use wire::query::{Query, Reply};
+use wire::series::{Health, SeriesSummary};
 use wire::topology::{Entity, EntityKind, Topology as Graph};
 use wire::{EntityId, IncidentId};
 
@@ -59,11 +60,7 @@ pub(crate) fn Topology() -> impl IntoView {
     let zoom = move |factor: f64| view.update(|v| *v = v.zoomed(factor, (400.0, 300.0)));
     let label = Signal::derive(move || {
         topology.with(|t| {
-            let bad = t
-                .entities
-                .iter()
-                .filter(|e| e.health == wire::series::Health::Anomalous)
-                .count();
+            let bad = t.entities.iter().filter(|e| e.health == Health::Anomalous).count();
             format!(
                 "Topology of {} entities, {bad} anomalous; the list beside it holds the same",
                 t.entities.len()
@@ -192,56 +189,80 @@ fn IncidentPicker(incident: Memo<Option<IncidentId>>, go: Callback<(&'static str
     }
 }
 
+/// What a line of the list shows; nothing that changes with every sample.
+#[derive(Clone, PartialEq)]
+struct Line {
+    id: EntityId,
+    health: Health,
+    counts: String,
+}
+
 /// The graph as a list: for the keyboard, for screen readers, for searching.
 #[component]
 fn EntityList(topology: Memo<Graph>, search: RwSignal<String>, selected: Memo<Option<EntityId>>) -> impl IntoView {
-    let query = use_query_map();
     let found = Memo::new(move |_| {
         let words = search.get().to_lowercase();
-        let mut list: Vec<Entity> = topology.with(|t| {
-            t.entities
+        let mut list: Vec<Line> = topology.with(|t| {
+            let wanted = t
+                .entities
                 .iter()
-                .filter(|e| e.id.as_str().to_lowercase().contains(words.trim()))
-                .cloned()
-                .collect()
+                .filter(|e| e.id.as_str().to_lowercase().contains(words.trim()));
+            wanted.map(line).collect()
         });
-        list.sort_by(|a, b| {
-            super::now::rank(b.health)
-                .cmp(&super::now::rank(a.health))
-                .then_with(|| a.id.cmp(&b.id))
-        });
+        let rank = super::now::rank;
+        list.sort_by(|a, b| rank(b.health).cmp(&rank(a.health)).then_with(|| a.id.cmp(&b.id)));
         list
     });
     view! {
         <section class="card card--flush topology__list" aria-label="Entities">
             <ul data-testid="entity-list">
-                {move || {
-                    found
-                        .get()
-                        .into_iter()
-                        .map(|entity| {
-                            let name = entity.id.to_string();
-                            let current = selected.get().as_ref() == Some(&entity.id);
-                            let href = query.with(|q| super::with_query("/topology", q, "entity", Some(&name)));
-                            let counts = match entity.anomalous_series {
-                                0 => entity.series.to_string(),
-                                n => format!("{n}/{}", entity.series),
-                            };
-                            view! {
-                                <li data-row="" aria-current=current.then_some("true")>
-                                    <A href attr:class="entity-link" attr:data-testid="entity-link" attr:data-health=health_class(entity.health)>
-                                        <HealthMark health=entity.health />
-                                        <span>{name}</span>
-                                        <span class="num entity-link__count">{counts}</span>
-                                    </A>
-                                </li>
-                            }
-                        })
-                        .collect_view()
-                }}
+                <For each=move || found.get() key=|line| line.id.clone() let:line>
+                    <EntityLine id=line.id found selected />
+                </For>
             </ul>
             <Show when=move || found.with(Vec::is_empty)><p class="card__quiet pad">"No entity matches"</p></Show>
         </section>
+    }
+}
+
+fn line(entity: &Entity) -> Line {
+    let counts = match entity.anomalous_series {
+        0 => entity.series.to_string(),
+        n => format!("{n}/{}", entity.series),
+    };
+    Line {
+        id: entity.id.clone(),
+        health: entity.health,
+        counts,
+    }
+}
+
+#[component]
+fn EntityLine(id: EntityId, found: Memo<Vec<Line>>, selected: Memo<Option<EntityId>>) -> impl IntoView {
+    let query = use_query_map();
+    let id = StoredValue::new(id);
+    let line = Memo::new(move |_| found.with(|list| id.with_value(|id| list.iter().find(|l| l.id == *id).cloned())));
+    let health = Memo::new(move |_| line.with(|l| l.as_ref().map(|l| l.health).unwrap_or_default()));
+    let current = move || {
+        selected
+            .with(|s| id.with_value(|id| s.as_ref() == Some(id)))
+            .then_some("true")
+    };
+    let href =
+        move || query.with(|q| id.with_value(|id| super::with_query("/topology", q, "entity", Some(id.as_str()))));
+    view! {
+        <li data-row="" aria-current=current>
+            <A
+                href
+                attr:class="entity-link"
+                attr:data-testid="entity-link"
+                attr:data-health=move || health_class(health.get())
+            >
+                {move || view! { <HealthMark health=health.get() /> }}
+                <span>{id.with_value(EntityId::to_string)}</span>
+                <span class="num entity-link__count">{move || line.with(|l| l.as_ref().map(|l| l.counts.clone()))}</span>
+            </A>
+        </li>
     }
 }
 
@@ -297,29 +318,56 @@ fn EntityPanel(entity: EntityId, select: Callback<Option<EntityId>>) -> impl Int
             })}
             <Neighbors entity=entity.clone() />
             <h3 class="panel__title">"Series"</h3>
-            {move || match (series.data.get(), series.error.get()) {
-                (Some(list), _) if list.is_empty() => view! { <p class="card__quiet">"Known from an edge only: it reports nothing itself"</p> }.into_any(),
-                (Some(list), _) => view! {
-                    <ul class="panel__series">
-                        {list.into_iter().map(|s| {
-                            let value = s.last_value.map_or_else(|| "–".to_owned(), |v| format::metric_value(&s.info.metric, v));
-                            let name = super::metric_name(&s.info);
-                            view! {
-                                <li data-testid="panel-series">
-                                    <A href=format!("/metrics/{}", s.info.id) attr:class="vital">
-                                        <span class="vital__name"><HealthMark health=s.health /> {name}</span>
-                                        <Sparkline values=s.spark.clone() health=s.health />
-                                        <span class="vital__value num">{value}</span>
-                                    </A>
-                                </li>
-                            }
-                        }).collect_view()}
-                    </ul>
-                }.into_any(),
-                (None, Some(error)) => view! { <Failed error /> }.into_any(),
-                (None, None) => view! { <Skeleton lines=5 /> }.into_any(),
-            }}
+            <SeriesList series />
         </aside>
+    }
+}
+
+#[component]
+fn SeriesList(series: Remote<Vec<SeriesSummary>>) -> impl IntoView {
+    let known = Memo::new(move |_| series.data.with(|d| d.as_ref().map(Vec::len)));
+    move || match (known.get(), series.error.get()) {
+        (Some(0), _) => {
+            view! { <p class="card__quiet">"Known from an edge only: it reports nothing itself"</p> }.into_any()
+        }
+        (Some(_), _) => view! {
+            <ul class="panel__series">
+                <For each=move || series.data.get().unwrap_or_default() key=|s| s.info.id let:summary>
+                    <PanelSeries first=summary series />
+                </For>
+            </ul>
+        }
+        .into_any(),
+        (None, Some(error)) => view! { <Failed error /> }.into_any(),
+        (None, None) => view! { <Skeleton lines=5 /> }.into_any(),
+    }
+}
+
+#[component]
+fn PanelSeries(first: SeriesSummary, series: Remote<Vec<SeriesSummary>>) -> impl IntoView {
+    let (id, name) = (first.info.id, super::metric_name(&first.info));
+    let metric = first.info.metric.clone();
+    let summary = Memo::new(move |_| {
+        let found = series
+            .data
+            .with(|list| list.as_ref()?.iter().find(|s| s.info.id == id).cloned());
+        found.unwrap_or_else(|| first.clone())
+    });
+    let health = Memo::new(move |_| summary.with(|s| s.health));
+    let value = move || {
+        summary.with(|s| {
+            s.last_value
+                .map_or_else(|| "–".to_owned(), |v| format::metric_value(&metric, v))
+        })
+    };
+    view! {
+        <li data-testid="panel-series">
+            <A href=format!("/metrics/{id}") attr:class="vital">
+                <span class="vital__name">{move || view! { <HealthMark health=health.get() /> }} " " {name}</span>
+                {move || summary.with(|s| view! { <Sparkline values=s.spark.clone() health=s.health /> })}
+                <span class="vital__value num">{value}</span>
+            </A>
+        </li>
     }
 }
 
@@ -365,21 +413,23 @@ fn Neighbors(entity: EntityId) -> impl IntoView {
 
 /// The graph around an incident, for its page.
 #[component]
-pub(crate) fn Around(detail: IncidentDetail) -> impl IntoView {
-    let focus = focus_of(&detail);
-    let shown: BTreeSet<EntityId> = detail.topology.entities.iter().map(|e| e.id.clone()).collect();
-    let label = format!(
-        "Blast radius: {} reached from {}",
-        format::plural(detail.blast_radius.len() as u64, "entity", "entities"),
-        detail.summary.cause.as_ref().map_or("no single cause", |c| c.as_str())
-    );
-    let href = format!("/topology?incident={}", detail.summary.id);
-    let count = detail.blast_radius.len() as u64;
-    let topology = StoredValue::new(detail.topology);
-    let focus = StoredValue::new(Some(focus));
-    if shown.is_empty() {
-        return ().into_any();
-    }
+pub(crate) fn Around(detail: Memo<Option<IncidentDetail>>) -> impl IntoView {
+    let topology = Memo::new(move |_| detail.with(|d| d.as_ref().map(|d| d.topology.clone()).unwrap_or_default()));
+    let focus = Memo::new(move |_| detail.with(|d| d.as_ref().map(focus_of)));
+    let count = Memo::new(move |_| detail.with(|d| d.as_ref().map_or(0, |d| d.blast_radius.len() as u64)));
+    let id = Memo::new(move |_| detail.with(|d| d.as_ref().map(|d| d.summary.id.to_string()).unwrap_or_default()));
+    let reach = move || match count.get() {
+        1 => "1 entity depends on it".to_owned(),
+        n => format!("{} depend on it", format::plural(n, "entity", "entities")),
+    };
+    let label = Signal::derive(move || {
+        let cause = focus.with(|f| f.as_ref().and_then(|f| f.cause.as_ref().map(EntityId::to_string)));
+        format!(
+            "Blast radius of {}: {}",
+            cause.unwrap_or_else(|| "no single cause".to_owned()),
+            reach()
+        )
+    });
     let commander = crate::command::commander();
     let select = Callback::new(move |entity: Option<EntityId>| {
         if let Some(entity) = entity {
@@ -389,24 +439,25 @@ pub(crate) fn Around(detail: IncidentDetail) -> impl IntoView {
         }
     });
     view! {
-        <section class="card" aria-labelledby="around" data-testid="blast-radius-card">
-            <div class="card__head">
-                <h2 class="card__title" id="around">"Blast radius"</h2>
-                <A href attr:class="link">{format::plural(count, "entity", "entities")} " depend"{if count == 1 { "s" } else { "" }} " on it"</A>
-            </div>
-            <div class="around">
-                <TopologyGraph
-                    topology=Signal::derive(move || topology.get_value())
-                    selected=Signal::derive(|| None)
-                    focus=Signal::derive(move || focus.get_value())
-                    on_select=select
-                    label=Signal::derive(move || label.clone())
-                    view=RwSignal::new(START)
-                    fit=Signal::derive(|| 0)
-                    direction=Direction::Down
-                />
-            </div>
-        </section>
+        <Show when=move || !topology.with(|t| t.entities.is_empty())>
+            <section class="card" aria-labelledby="around" data-testid="blast-radius-card">
+                <div class="card__head">
+                    <h2 class="card__title" id="around">"Blast radius"</h2>
+                    <A href=move || format!("/topology?incident={}", id.get()) attr:class="link">{reach}</A>
+                </div>
+                <div class="around">
+                    <TopologyGraph
+                        topology
+                        selected=Signal::derive(|| None)
+                        focus
+                        on_select=select
+                        label
+                        view=RwSignal::new(START)
+                        fit=Signal::derive(|| 0)
+                        direction=Direction::Down
+                    />
+                </div>
+            </section>
+        </Show>
     }
-    .into_any()
 }

@@ -31,10 +31,10 @@ pub(crate) fn remote<T: Send + Sync + 'static>(
         error: RwSignal::new(None),
     };
     let query = Memo::new(move |_| query());
-    let version = Memo::new(move |_| version());
+    let version = Memo::new(move |_| (version(), live.epoch.get()));
     let serial = StoredValue::new(0_u64);
     let busy = RwSignal::new(false);
-    let asked = StoredValue::new(None::<(Option<Query>, u64)>);
+    let asked = StoredValue::new(None::<(Option<Query>, (u64, u64))>);
     Effect::new(move |_| {
         let wanted = (query.get(), version.get());
         let busy_now = busy.get();

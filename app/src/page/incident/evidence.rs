@@ -18,28 +18,44 @@ use wire::{EntityId, ProposalId, SeriesId, Timestamp};
 const CHARTS: usize = 6;
 /// Context before the onset, as a share of the span of the incident.
 const LEAD: f64 = 0.6;
-const MIN_SPAN_MS: i64 = 20 * 60_000;
+/// Enough samples before the onset to see what normal was: services report in minutes, the host in seconds.
+const MIN_LEAD_MS: i64 = 4 * 60 * 60_000;
+const HOST_LEAD_MS: i64 = 15 * 60_000;
 
 /// Small charts of the series that the story cites, then of the strongest members.
 #[component]
-pub(super) fn Evidence(detail: IncidentDetail) -> impl IntoView {
-    let series = cited(&detail);
-    let started = detail.summary.started;
-    let last = detail.members.iter().map(|m| m.last).max().unwrap_or(started);
-    let span = last.millis_since(started).max(MIN_SPAN_MS);
-    let from = started - ((span as f64 * LEAD) as i64).max(MIN_SPAN_MS * 3);
-    let to = detail.summary.ended.map(|ended| ended + span / 4);
+pub(super) fn Evidence(detail: Memo<Option<IncidentDetail>>) -> impl IntoView {
+    let series = Memo::new(move |_| detail.with(|d| d.as_ref().map(cited).unwrap_or_default()));
+    // Where the charts begin is settled once: charts that shift while they are read are worse than a tight start.
+    let from = detail.with_untracked(|d| d.as_ref().map_or(Timestamp(0), begin));
+    let to = Memo::new(move |_| detail.with(|d| d.as_ref().and_then(end)));
     view! {
         <section class="card" aria-labelledby="evidence" data-testid="evidence">
             <h2 class="card__title" id="evidence">"Evidence"</h2>
             <div class="evidence">
-                {series
-                    .into_iter()
-                    .map(|(id, entity)| view! { <EvidenceChart id entity from to /> })
-                    .collect_view()}
+                <For each=move || series.get() key=|(id, _)| *id let:item>
+                    <EvidenceChart id=item.0 entity=item.1 from to />
+                </For>
             </div>
         </section>
     }
+}
+
+fn begin(detail: &IncidentDetail) -> Timestamp {
+    let started = detail.summary.started;
+    let last = detail.members.iter().map(|m| m.last).max().unwrap_or(started);
+    let least = if detail.summary.source == "host" {
+        HOST_LEAD_MS
+    } else {
+        MIN_LEAD_MS
+    };
+    started - ((last.millis_since(started) as f64 * LEAD) as i64).max(least)
+}
+
+/// A while after its end; open incidents have none.
+fn end(detail: &IncidentDetail) -> Option<Timestamp> {
+    let (started, ended) = (detail.summary.started, detail.summary.ended?);
+    Some(ended + (ended.millis_since(started) / 4).max(HOST_LEAD_MS))
 }
 
 fn cited(detail: &IncidentDetail) -> Vec<(SeriesId, EntityId)> {
@@ -62,18 +78,18 @@ fn cited(detail: &IncidentDetail) -> Vec<(SeriesId, EntityId)> {
 }
 
 #[component]
-fn EvidenceChart(id: SeriesId, entity: EntityId, from: Timestamp, to: Option<Timestamp>) -> impl IntoView {
+fn EvidenceChart(id: SeriesId, entity: EntityId, from: Timestamp, to: Memo<Option<Timestamp>>) -> impl IntoView {
     let live = live();
     let detail = remote(
         move || {
             Some(Query::Series {
                 id,
                 from: Some(from),
-                to,
+                to: to.get(),
                 max_points: Some(240),
             })
         },
-        move || if to.is_some() { 0 } else { live.pulse.get() },
+        move || if to.get().is_some() { 0 } else { live.pulse.get() },
         |reply| match reply {
             Reply::Series(detail) => Some(detail),
             _ => None,
@@ -106,13 +122,13 @@ fn EvidenceChart(id: SeriesId, entity: EntityId, from: Timestamp, to: Option<Tim
 
 /// Everything that belongs to the incident, and why.
 #[component]
-pub(super) fn Members(members: Vec<Member>) -> impl IntoView {
-    let count = members.len() as u64;
+pub(super) fn Members(members: Memo<Vec<Member>>) -> impl IntoView {
+    let count = move || members.with(Vec::len) as u64;
     view! {
         <section class="card" aria-labelledby="members" data-testid="members">
             <div class="card__head">
                 <h2 class="card__title" id="members">"Members"</h2>
-                <span class="card__quiet">{format::plural(count, "metric", "metrics")}</span>
+                <span class="card__quiet">{move || format::plural(count(), "metric", "metrics")}</span>
             </div>
             <div class="table-scroll">
                 <table class="table">
@@ -125,7 +141,11 @@ pub(super) fn Members(members: Vec<Member>) -> impl IntoView {
                             <th>"Why it is in"</th>
                         </tr>
                     </thead>
-                    <tbody>{members.into_iter().map(|member| view! { <MemberRow member /> }).collect_view()}</tbody>
+                    <tbody>
+                        <For each=move || members.get() key=|m| (m.series, m.last, m.observed.to_bits()) let:member>
+                            <MemberRow member />
+                        </For>
+                    </tbody>
                 </table>
             </div>
         </section>
@@ -160,11 +180,15 @@ fn bare(metric: &str) -> &str {
 
 /// What can be done about it.
 #[component]
-pub(super) fn Proposals(ids: Vec<ProposalId>) -> impl IntoView {
+pub(super) fn Proposals(ids: Memo<Vec<ProposalId>>) -> impl IntoView {
     let live = live();
     let listed = Memo::new(move |_| {
-        live.proposals
-            .with(|all| all.iter().filter(|p| ids.contains(&p.id)).cloned().collect::<Vec<_>>())
+        live.proposals.with(|all| {
+            all.iter()
+                .filter(|p| ids.with(|ids| ids.contains(&p.id)))
+                .cloned()
+                .collect::<Vec<_>>()
+        })
     });
     view! {
         <Show when=move || !listed.with(Vec::is_empty)>

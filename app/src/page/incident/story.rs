@@ -6,15 +6,22 @@ use crate::format;
 use leptos::prelude::*;
 use leptos_router::components::A;
 use wire::EntityId;
-use wire::incident::{Cause, Claim, IncidentDetail, TimelineEntry};
+use wire::incident::{Cause, Claim, Story, TimelineEntry};
 
 /// Cause, critical failure, impact: each a sentence with its confidence and its evidence.
 #[component]
-pub(super) fn StoryCard(detail: IncidentDetail) -> impl IntoView {
-    let story = detail.story;
+pub(super) fn StoryCard(story: Memo<Option<Story>>) -> impl IntoView {
     view! {
         <section class="card" aria-labelledby="story" data-testid="story">
             <h2 class="card__title" id="story">"What happened"</h2>
+            {move || story.get().map(|story| view! { <Claims story /> })}
+        </section>
+    }
+}
+
+#[component]
+fn Claims(story: Story) -> impl IntoView {
+    view! {
             <ol class="story">
                 <Step label="Root cause" class="cause" claim=story.cause />
                 <Step label="Critical failure" class="failure" claim=story.critical_failure />
@@ -32,7 +39,6 @@ pub(super) fn StoryCard(detail: IncidentDetail) -> impl IntoView {
                         </div>
                     }
                 })}
-        </section>
     }
 }
 
@@ -93,81 +99,77 @@ fn Path(path: Vec<EntityId>) -> impl IntoView {
 
 /// Candidate causes, and why the runners-up are not it.
 #[component]
-pub(super) fn Causes(causes: Vec<Cause>) -> impl IntoView {
-    let best = causes.first().map_or(1.0, |c| c.score).max(f32::MIN_POSITIVE);
+pub(super) fn Causes(causes: Memo<Vec<Cause>>) -> impl IntoView {
+    let best = move || {
+        causes
+            .with(|c| c.first().map_or(1.0, |c| c.score))
+            .max(f32::MIN_POSITIVE)
+    };
     view! {
         <section class="card" aria-labelledby="causes" data-testid="causes">
             <h2 class="card__title" id="causes">"Suspects"</h2>
             <ol class="causes">
-                {causes
-                    .into_iter()
-                    .enumerate()
-                    .map(|(at, cause)| {
-                        let title = format!("{} {}", cause.entity, cause.metric);
-                        let name = match cause.series {
-                            Some(series) => view! {
-                                <A href=format!("/metrics/{series}") attr:class="causes__name">{title}</A>
-                            }
-                            .into_any(),
-                            None => view! { <span class="causes__name">{title}</span> }.into_any(),
-                        };
-                        view! {
-                            <li class="causes__item" data-testid="cause" data-entity=cause.entity.to_string()>
-                                <span class="causes__rank num">{at + 1}</span>
-                                <div>
-                                    {name}
-                                    <span class="causes__bar" aria-hidden="true">
-                                        <i style:width=format!("{:.0}%", cause.score / best * 100.0)></i>
-                                    </span>
-                                    <p>
-                                        <b>{if at == 0 { "Why it is: " } else { "Why not: " }}</b>
-                                        {cause.reason}
-                                    </p>
-                                </div>
-                                <span class="num causes__score">{format::si(f64::from(cause.score))}</span>
-                            </li>
-                        }
-                    })
-                    .collect_view()}
+                {move || {
+                    let best = best();
+                    causes.get().into_iter().enumerate().map(|(at, cause)| view! { <Suspect at cause best /> }).collect_view()
+                }}
             </ol>
         </section>
     }
 }
 
+#[component]
+fn Suspect(at: usize, cause: Cause, best: f32) -> impl IntoView {
+    let title = format!("{} {}", cause.entity, cause.metric);
+    let name = match cause.series {
+        Some(series) => view! { <A href=format!("/metrics/{series}") attr:class="causes__name">{title}</A> }.into_any(),
+        None => view! { <span class="causes__name">{title}</span> }.into_any(),
+    };
+    view! {
+        <li class="causes__item" data-testid="cause" data-entity=cause.entity.to_string()>
+            <span class="causes__rank num">{at + 1}</span>
+            <div>
+                {name}
+                <span class="causes__bar" aria-hidden="true">
+                    <i style:width=format!("{:.0}%", cause.score / best * 100.0)></i>
+                </span>
+                <p>
+                    <b>{if at == 0 { "Why it is: " } else { "Why not: " }}</b>
+                    {cause.reason}
+                </p>
+            </div>
+            <span class="num causes__score">{format::si(f64::from(cause.score))}</span>
+        </li>
+    }
+}
+
 /// Machine and people, in order.
 #[component]
-pub(super) fn Timeline(entries: Vec<TimelineEntry>) -> impl IntoView {
+pub(super) fn Timeline(entries: Memo<Vec<TimelineEntry>>) -> impl IntoView {
     view! {
         <section class="card" aria-labelledby="timeline" data-testid="timeline">
             <h2 class="card__title" id="timeline">"Timeline"</h2>
             <ol class="timeline">
-                {entries
-                    .into_iter()
-                    .map(|entry| {
-                        let human = entry.actor != "engine";
-                        view! {
-                            <li class:timeline__human=human data-testid="timeline-entry">
-                                <time class="num">
-                                    {format::clock(entry.at, clock::zone_offset_minutes(entry.at.as_millis()))}
-                                </time>
-                                <span class="timeline__dot" aria-hidden="true"></span>
-                                <p>
-                                    {human.then(|| view! { <b>{entry.actor.clone()} " "</b> })}
-                                    {match entry.series {
-                                        Some(series) => view! {
-                                            <A href=format!("/metrics/{series}") attr:class="timeline__link">
-                                                {entry.text}
-                                            </A>
-                                        }
-                                        .into_any(),
-                                        None => entry.text.into_any(),
-                                    }}
-                                </p>
-                            </li>
-                        }
-                    })
-                    .collect_view()}
+                {move || entries.get().into_iter().map(|entry| view! { <Entry entry /> }).collect_view()}
             </ol>
         </section>
+    }
+}
+
+#[component]
+fn Entry(entry: TimelineEntry) -> impl IntoView {
+    let human = entry.actor != "engine";
+    let text = match entry.series {
+        Some(series) => {
+            view! { <A href=format!("/metrics/{series}") attr:class="timeline__link">{entry.text}</A> }.into_any()
+        }
+        None => entry.text.into_any(),
+    };
+    view! {
+        <li class:timeline__human=human data-testid="timeline-entry">
+            <time class="num">{format::clock(entry.at, clock::zone_offset_minutes(entry.at.as_millis()))}</time>
+            <span class="timeline__dot" aria-hidden="true"></span>
+            <p>{human.then(|| view! { <b>{entry.actor} " "</b> })} {text}</p>
+        </li>
     }
 }
