@@ -1,21 +1,29 @@
 //! The contract of [`Handle`], run against every implementation: the same questions must get the same answers in this
 //! process, over HTTP and over the desktop's IPC.
 
+use engine::clock::SystemClock;
+use engine::config::{Config, ReplayConfig};
 use engine::handle::Handle;
+use engine::pipeline::Engine;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use wire::command::Command;
+use wire::proposal::ProposalState;
 use wire::query::{ApiError, ErrorKind, Query, Reply};
-use wire::status::Role;
+use wire::status::{Identity, Role};
 use wire::stream::{Event, Snapshot};
 use wire::topology::{Deploy, Edge};
 use wire::{EntityId, IncidentId, ProposalId, SeriesId};
 
 /// Only a hang takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Recorded seconds per second: the whole recording in moments, yet slow enough that a proposal does not expire at once.
+const REPLAY_SPEED: f64 = 20_000.0;
 
 /// One engine as two people see it.
 #[derive(Clone)]
@@ -27,6 +35,38 @@ pub struct Seats {
 impl std::fmt::Debug for Seats {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Seats").finish_non_exhaustive()
+    }
+}
+
+/// An engine that has replayed the bundled recording until somebody must decide something.
+///
+/// # Panics
+/// If it does not start, or proposes nothing.
+pub async fn engine(data_dir: &Path) -> Arc<Engine> {
+    let mut config = Config::new(data_dir);
+    config.replay = Some(ReplayConfig {
+        path: None,
+        speed: REPLAY_SPEED,
+    });
+    // Nothing listens there; the suite approves nothing.
+    config.webhook_base = Some("http://127.0.0.1:9".to_owned());
+    let engine = Engine::start(config, Arc::new(SystemClock))
+        .await
+        .expect("the engine starts");
+    let handle = engine.handle(identity(Role::Viewer));
+    let mut events = soon(handle.watch()).await.expect("the stream opens");
+    let mut copy = Snapshot::default();
+    while !copy.proposals.iter().any(|p| p.state == ProposalState::Pending) {
+        follow(&mut events, &mut copy).await;
+    }
+    engine
+}
+
+/// The person in each seat.
+pub fn identity(role: Role) -> Identity {
+    Identity {
+        name: format!("suite-{role:?}").to_lowercase(),
+        role,
     }
 }
 
@@ -180,7 +220,6 @@ async fn a_stream_starts_whole_and_stays_equal(seats: &Seats) {
 }
 
 async fn an_approval_names_the_plan_that_was_seen(seats: &Seats) {
-    use wire::proposal::ProposalState;
     let proposals = snapshot(&*seats.operator).await.proposals;
     let pending = proposals
         .iter()

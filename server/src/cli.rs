@@ -2,6 +2,7 @@
 
 mod backtest;
 mod doctor;
+mod serve;
 mod token;
 
 use clap::{Parser, Subcommand};
@@ -18,6 +19,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Replay the bundled recording and watch this host
+    Demo(serve::DemoArgs),
+    /// Run the service
+    Serve(serve::ServeArgs),
     /// Run the whole loop over recorded history and say what would have happened
     Backtest(crate::backtest::BacktestArgs),
     /// Measure the promised figures on this machine
@@ -36,6 +41,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = std::io::stdout().lock();
     let outcome = match cli.command {
+        Command::Demo(args) => serve::demo(args, &mut out),
+        Command::Serve(args) => serve::serve(args, &mut out),
         Command::Backtest(args) => backtest::run(&args, &mut out),
         Command::Bench(args) => backtest::bench(&args, &mut out),
         Command::Token(args) => token::run(args, &mut out),

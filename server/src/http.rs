@@ -19,6 +19,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 pub use demo::{BASE as DEMO_WEBHOOK_BASE, Receiver};
+use engine::handle::Handle;
 pub use remote_write::WriteLimits;
 use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch as signal};
 use tower_http::compression::CompressionLayer;
+use wire::status::Identity;
 
 /// Requests that end after the stop signal get this long; then connections are cut.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -41,6 +43,12 @@ pub(crate) struct App {
     /// Remote-write requests that may be decoded at the same time.
     writes: Arc<Semaphore>,
     limits: WriteLimits,
+}
+
+impl App {
+    fn handle(&self, identity: Identity) -> Arc<dyn Handle> {
+        Arc::clone(&self.backend).handle(identity)
+    }
 }
 
 /// How to serve.

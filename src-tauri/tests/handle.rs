@@ -15,9 +15,11 @@ use tauri::WebviewWindow;
 use tauri::ipc::{CallbackFn, InvokeBody, InvokeResponseBody};
 use tauri::test::{INVOKE_KEY, MockRuntime, get_ipc_response, mock_builder, mock_context, noop_assets};
 use tauri::webview::InvokeRequest;
+use tests::handle_suite::{self, Seats, identity};
 use tokio::sync::mpsc;
 use wire::command::Command;
 use wire::query::{ApiError, ErrorKind, Query, Reply};
+use wire::status::Role;
 use wire::stream::Event;
 
 /// Events by the id of the channel they were sent to.
@@ -31,36 +33,6 @@ struct IpcHandle {
 }
 
 impl IpcHandle {
-    /// The application must outlive the handle.
-    fn new(inner: Arc<dyn Handle>) -> (tauri::App<MockRuntime>, Arc<dyn Handle>) {
-        let channels = Channels::default();
-        let sink = Arc::clone(&channels);
-        let builder = mock_builder().channel_interceptor(move |_, callback, _, body| {
-            let InvokeResponseBody::Json(text) = body else {
-                panic!("events are JSON")
-            };
-            let event = serde_json::from_str(text).expect("the channel carries events");
-            if let Some(sender) = sink.lock().unwrap().get(&callback.0) {
-                sender.try_send(event).expect("the suite reads");
-            }
-            true
-        });
-        let app = desktop::attach(builder, inner)
-            .build(mock_context(noop_assets()))
-            .unwrap();
-        let window = tauri::WebviewWindowBuilder::new(&app, "main", tauri::WebviewUrl::default())
-            .build()
-            .unwrap();
-        (
-            app,
-            Arc::new(Self {
-                window,
-                channels,
-                next_channel: AtomicU32::new(1),
-            }),
-        )
-    }
-
     async fn invoke(&self, command: &str, arguments: Value) -> Result<Value, ApiError> {
         let request = InvokeRequest {
             cmd: command.to_owned(),
@@ -81,6 +53,36 @@ impl IpcHandle {
                 .unwrap_or_else(|_| ApiError::new(ErrorKind::Invalid, error.to_string()))),
         }
     }
+}
+
+/// The application must outlive the handle.
+fn ipc_handle(inner: Arc<dyn Handle>) -> (tauri::App<MockRuntime>, Arc<dyn Handle>) {
+    let channels = Channels::default();
+    let sink = Arc::clone(&channels);
+    let builder = mock_builder().channel_interceptor(move |_, callback, _, body| {
+        let InvokeResponseBody::Json(text) = body else {
+            panic!("events are JSON")
+        };
+        let event = serde_json::from_str(text).expect("the channel carries events");
+        if let Some(sender) = sink.lock().unwrap().get(&callback.0) {
+            sender.try_send(event).expect("the suite reads");
+        }
+        true
+    });
+    let app = desktop::attach(builder, inner)
+        .build(mock_context(noop_assets()))
+        .unwrap();
+    let window = tauri::WebviewWindowBuilder::new(&app, "main", tauri::WebviewUrl::default())
+        .build()
+        .unwrap();
+    (
+        app,
+        Arc::new(IpcHandle {
+            window,
+            channels,
+            next_channel: AtomicU32::new(1),
+        }),
+    )
 }
 
 #[async_trait]
@@ -109,11 +111,20 @@ impl Handle for IpcHandle {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_ipc() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = handle_suite::engine(folder.path()).await;
+    let seat = |role| ipc_handle(engine.handle(identity(role)));
+    let ((_first, operator), (_second, viewer)) = (seat(Role::Operator), seat(Role::Viewer));
+    handle_suite::run(Seats { operator, viewer }).await;
+    engine.shutdown().await;
+}
+
 #[tokio::test]
-async fn smoke() {
-    let (_app, handle) = IpcHandle::new(Arc::new(
-        server::client::HttpHandle::new("http://127.0.0.1:1", None).unwrap(),
-    ));
+async fn an_engine_that_cannot_be_reached_is_unavailable() {
+    let nowhere = server::client::HttpHandle::new("http://127.0.0.1:1", None).unwrap();
+    let (_app, handle) = ipc_handle(Arc::new(nowhere));
     let error = handle.query(Query::Snapshot).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
     assert_eq!(handle.watch().await.err().map(|e| e.kind), Some(ErrorKind::Unavailable));

@@ -1,1 +1,3 @@
+//! Checks that cross crates and need nothing outside this process.
 
+mod handle;

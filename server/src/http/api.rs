@@ -18,7 +18,7 @@ pub(super) async fn query(
     body: Bytes,
 ) -> Result<Json<Reply>, Failure> {
     let query: Query = parse_json(&headers, &body)?;
-    Ok(Json(app.backend.handle(identity).query(query).await?))
+    Ok(Json(app.handle(identity).query(query).await?))
 }
 
 pub(super) async fn command(
@@ -29,5 +29,5 @@ pub(super) async fn command(
 ) -> Result<Json<Reply>, Failure> {
     let command: Command = parse_json(&headers, &body)?;
     require(&identity, command.required_role(), "this command")?;
-    Ok(Json(app.backend.handle(identity).command(command).await?))
+    Ok(Json(app.handle(identity).command(command).await?))
 }

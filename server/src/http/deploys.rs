@@ -46,11 +46,7 @@ pub(super) async fn record(
     require(&identity, Role::Operator, "recording a deploy")?;
     let announcement: Announcement = parse_json(&headers, &body)?;
     let deploy = checked(announcement, app.backend.now())?;
-    let reply = app
-        .backend
-        .handle(identity)
-        .command(Command::RecordDeploy { deploy })
-        .await?;
+    let reply = app.handle(identity).command(Command::RecordDeploy { deploy }).await?;
     Ok((StatusCode::ACCEPTED, Json(reply)))
 }
 

@@ -6,12 +6,14 @@
 
 use super::App;
 use crate::auth::require;
-use crate::backend::{WriteError, WriteReport};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use engine::Error;
+use engine::ingest::prometheus::DecodeError;
+use engine::pipeline::{IngestReport, WriteError};
 use std::fmt::Write as _;
 use wire::status::{Identity, Role};
 
@@ -67,7 +69,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-async fn take(app: &App, identity: &Identity, headers: &HeaderMap, body: Body) -> Result<WriteReport, Refusal> {
+async fn take(app: &App, identity: &Identity, headers: &HeaderMap, body: Body) -> Result<IngestReport, Refusal> {
     require(identity, Role::Operator, "writing samples").map_err(|e| Refusal(StatusCode::FORBIDDEN, e.message))?;
     check_headers(headers).map_err(|message| Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))?;
     let too_large = || {
@@ -93,11 +95,11 @@ async fn take(app: &App, identity: &Identity, headers: &HeaderMap, body: Body) -
         .await
         .map_err(|_| too_large())?;
     app.backend.remote_write(&body).await.map_err(|error| {
-        let status = match error {
-            WriteError::Malformed(_) => StatusCode::BAD_REQUEST,
-            WriteError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            WriteError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            WriteError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        let status = match &error {
+            WriteError::Decode(DecodeError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            WriteError::Decode(_) => StatusCode::BAD_REQUEST,
+            WriteError::Engine(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            WriteError::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Refusal(status, error.to_string())
     })
@@ -138,7 +140,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), String> {
 }
 
 /// What a sender must hear of samples that were not taken; `None` when all were, or were there before.
-fn rejected(report: &WriteReport) -> Option<String> {
+fn rejected(report: &IngestReport) -> Option<String> {
     let refused: Vec<_> = report.rejections.iter().filter(|r| r.reason.is_error()).collect();
     if refused.is_empty() {
         return None;

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::auth::tokens::TokenFile;
-use crate::backend::{WriteError, WriteReport};
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use engine::handle::Handle;
+use engine::ingest::prometheus::DecodeError;
 use engine::ingest::{RejectReason, Rejection};
+use engine::pipeline::{IngestReport, WriteError};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use serde_json::{Value, json};
@@ -16,22 +16,19 @@ use tower::ServiceExt as _;
 use wire::Timestamp;
 use wire::command::Command;
 use wire::query::{ApiError, ErrorKind, Query, Reply};
-use wire::status::{Identity, Role};
+use wire::status::Role;
 use wire::stream::{Delta, Event, Snapshot};
 
 /// Answers what a test put in.
 struct Stub {
-    write: Mutex<Result<WriteReport, WriteError>>,
+    write: Mutex<Option<Result<IngestReport, WriteError>>>,
     failure: Option<ErrorKind>,
 }
 
 impl Stub {
     fn fine() -> Self {
         Self {
-            write: Mutex::new(Ok(WriteReport {
-                accepted: 3,
-                rejections: Vec::new(),
-            })),
+            write: Mutex::default(),
             failure: None,
         }
     }
@@ -39,15 +36,20 @@ impl Stub {
 
 #[async_trait]
 impl Backend for Stub {
-    fn handle(&self, identity: Identity) -> Arc<dyn Handle> {
+    fn handle(self: Arc<Self>, identity: Identity) -> Arc<dyn Handle> {
         Arc::new(StubHandle {
             identity,
             failure: self.failure,
         })
     }
 
-    async fn remote_write(&self, _: &[u8]) -> Result<WriteReport, WriteError> {
-        self.write.lock().unwrap().clone()
+    async fn remote_write(&self, _: &[u8]) -> Result<IngestReport, WriteError> {
+        self.write.lock().unwrap().take().unwrap_or_else(|| {
+            Ok(IngestReport {
+                accepted: 3,
+                ..IngestReport::default()
+            })
+        })
     }
 
     fn now(&self) -> Timestamp {
@@ -206,21 +208,18 @@ async fn the_content_type_of_a_write_decides() {
 
 #[tokio::test]
 async fn a_write_is_answered_by_what_became_of_it() {
-    let check = async |outcome: Result<WriteReport, WriteError>, status: u16, text: &str, retry: bool| {
+    let check = async |outcome: Result<IngestReport, WriteError>, status: u16, text: &str, retry: bool| {
+        let shown = format!("{outcome:?}");
         let (app, _) = app_with(
             Stub {
-                write: Mutex::new(outcome.clone()),
+                write: Mutex::new(Some(outcome)),
                 failure: None,
             },
             &[],
         );
         let answer = send(&app, "POST", "/api/v1/write", &[], b"x").await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.text.trim()),
-            (status, text),
-            "{outcome:?}"
-        );
-        assert_eq!(answer.headers.contains_key("retry-after"), retry, "{outcome:?}");
+        assert_eq!((answer.status.as_u16(), answer.text.trim()), (status, text), "{shown}");
+        assert_eq!(answer.headers.contains_key("retry-after"), retry, "{shown}");
     };
     let rejection = |reason, samples| Rejection {
         reason,
@@ -228,7 +227,7 @@ async fn a_write_is_answered_by_what_became_of_it() {
         example: "up{job=\"a\"}".into(),
     };
     let report = |rejections| {
-        Ok(WriteReport {
+        Ok(IngestReport {
             accepted: 3,
             rejections,
         })
@@ -246,22 +245,26 @@ async fn a_write_is_answered_by_what_became_of_it() {
         false,
     )
     .await;
+    let decode = |error| Err(WriteError::Decode(error));
+    let snappy = "the body is not a snappy block: bad header; remote write uses the block format, not the framed one";
+    check(decode(DecodeError::BadSnappy("bad header".into())), 400, snappy, false).await;
+    let protobuf = "the body is not a prometheus.WriteRequest: cut short";
     check(
-        Err(WriteError::Malformed("snappy: bad header".into())),
+        decode(DecodeError::BadProtobuf("cut short".into())),
         400,
-        "snappy: bad header",
+        protobuf,
         false,
     )
     .await;
-    check(Err(WriteError::TooLarge("too long".into())), 413, "too long", false).await;
-    check(
-        Err(WriteError::Unavailable("queue is full".into())),
-        503,
-        "queue is full",
-        true,
-    )
-    .await;
-    check(Err(WriteError::Internal("disk".into())), 500, "disk", false).await;
+    let large = "the body is 9 bytes after decompression, the limit is 8: lower max_samples_per_send";
+    check(decode(DecodeError::TooLarge { bytes: 9, limit: 8 }), 413, large, false).await;
+    let full = engine::Error::Unavailable("the queue is full".into());
+    check(Err(full.into()), 503, "unavailable: the queue is full", true).await;
+    let damaged = engine::Error::Corrupt {
+        place: "log".into(),
+        message: "torn".into(),
+    };
+    check(Err(damaged.into()), 500, "corrupt data in log: torn", false).await;
 }
 
 #[tokio::test]
@@ -274,10 +277,10 @@ async fn a_huge_label_is_cut_in_the_message() {
     }];
     let (app, _) = app_with(
         Stub {
-            write: Mutex::new(Ok(WriteReport {
+            write: Mutex::new(Some(Ok(IngestReport {
                 accepted: 0,
                 rejections,
-            })),
+            }))),
             failure: None,
         },
         &[],

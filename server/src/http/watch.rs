@@ -19,7 +19,7 @@ pub(super) async fn watch(
     State(app): State<App>,
     Extension(identity): Extension<Identity>,
 ) -> Result<Response, Failure> {
-    let events = app.backend.handle(identity).watch().await?;
+    let events = app.handle(identity).watch().await?;
     let mut stopping = app.stopping.clone();
     let stopped = async move {
         // An error means that the server is gone, which is a stop as well.

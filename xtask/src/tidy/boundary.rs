@@ -31,7 +31,7 @@ const TABLE: [(&str, &str, &[&str], &[&str]); 9] = [
     ("engine", "engine", &["wire"], &["sim"]),
     ("sim", "sim", &["wire"], &[]),
     ("server", "server", &["engine", "wire", "sim"], &[]),
-    ("desktop", "src-tauri", &["engine", "wire", "server"], &[]),
+    ("desktop", "src-tauri", &["engine", "wire", "server"], &["tests"]),
     ("app", "app", &["wire", "chart"], &[]),
     (
         "tests",
