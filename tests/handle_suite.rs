@@ -5,9 +5,12 @@ use engine::clock::SystemClock;
 use engine::config::{Config, ReplayConfig};
 use engine::handle::Handle;
 use engine::pipeline::Engine;
+use flate2::read::MultiGzDecoder;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use std::fs::File;
 use std::future::Future;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +23,13 @@ use wire::topology::{Deploy, Edge};
 use wire::{EntityId, IncidentId, ProposalId, SeriesId};
 
 /// Only a hang takes this long.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Recorded seconds per second: the whole recording in moments, yet slow enough that a proposal does not expire at once.
+/// Recorded seconds per second.
 const REPLAY_SPEED: f64 = 20_000.0;
+
+/// Half an hour after the start of the recording's first fault.
+const CUT_SECS: i64 = 1_694_074_800;
 
 /// One engine as two people see it.
 #[derive(Clone)]
@@ -38,14 +44,16 @@ impl std::fmt::Debug for Seats {
     }
 }
 
-/// An engine that has replayed the bundled recording until somebody must decide something.
+/// An engine that has replayed the bundled recording up to the middle of its fault, where somebody must decide something.
 ///
 /// # Panics
 /// If it does not start, or proposes nothing.
-pub async fn engine(data_dir: &Path) -> Arc<Engine> {
-    let mut config = Config::new(data_dir);
+pub async fn engine(folder: &Path) -> Arc<Engine> {
+    let recording = folder.join("recording");
+    cut_recording(&recording).expect("a part of the bundled recording can be written");
+    let mut config = Config::new(folder.join("data"));
     config.replay = Some(ReplayConfig {
-        path: None,
+        path: Some(recording),
         speed: REPLAY_SPEED,
     });
     // Nothing listens there; the suite approves nothing.
@@ -53,13 +61,39 @@ pub async fn engine(data_dir: &Path) -> Arc<Engine> {
     let engine = Engine::start(config, Arc::new(SystemClock))
         .await
         .expect("the engine starts");
-    let handle = engine.handle(identity(Role::Viewer));
-    let mut events = soon(handle.watch()).await.expect("the stream opens");
+    let mut events = soon(engine.handle(identity(Role::Viewer)).watch())
+        .await
+        .expect("the stream opens");
     let mut copy = Snapshot::default();
-    while !copy.proposals.iter().any(|p| p.state == ProposalState::Pending) {
+    let ready = |copy: &Snapshot| {
+        let ended = copy
+            .status
+            .replay
+            .as_ref()
+            .is_some_and(|replay| replay.phase == "finished");
+        ended && copy.proposals.iter().any(|p| p.state == ProposalState::Pending)
+    };
+    while !ready(&copy) {
         follow(&mut events, &mut copy).await;
     }
     engine
+}
+
+/// Copies the bundled recording without what comes after [`CUT_SECS`], so that its incident stays open.
+fn cut_recording(to: &Path) -> std::io::Result<()> {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/recording/petshop");
+    std::fs::create_dir_all(to)?;
+    for name in ["recording.toml", "edges.csv", "deploys.csv"] {
+        std::fs::copy(from.join(name), to.join(name))?;
+    }
+    let mut text = String::new();
+    MultiGzDecoder::new(File::open(from.join("metrics.csv.gz"))?).read_to_string(&mut text)?;
+    let before_cut = |line: &&str| {
+        let time = line.split(',').next().unwrap_or_default();
+        time.parse::<i64>().map_or(true, |secs| secs <= CUT_SECS)
+    };
+    let kept: Vec<&str> = text.lines().filter(before_cut).collect();
+    std::fs::write(to.join("metrics.csv"), kept.join("\n") + "\n")
 }
 
 /// The person in each seat.
