@@ -1,7 +1,7 @@
 //! The shell and its routes.
 
 use crate::command::{Commander, commander, follow_navigation};
-use crate::component::Chrome;
+use crate::component::{Chrome, Overlays};
 use crate::page::{Approvals, Incident, Incidents, Metric, Metrics, NotFound, Now, Sources, Topology, Wall};
 use crate::state::Live;
 use crate::state::settings::Settings;
@@ -28,6 +28,7 @@ pub(crate) fn App() -> impl IntoView {
     view! {
         <Router>
             <Navigator />
+            <Overlays />
             <Routes fallback=NotFound>
                 <ParentRoute path=path!("") view=|| view! { <Chrome><Outlet /></Chrome> }>
                     <Route path=path!("") view=Now />

@@ -269,6 +269,15 @@ impl Commander {
         }
     }
 
+    /// Closes what lies over the page. Closing the dialog, not just removing it, gives the focus back to where it was.
+    pub(crate) fn close_overlay(self) {
+        let open = document().query_selector("dialog[open]").ok().flatten();
+        if let Some(dialog) = open.and_then(|d| d.dyn_into::<web_sys::HtmlDialogElement>().ok()) {
+            dialog.close();
+        }
+        self.overlay.set(None);
+    }
+
     fn back(self) {
         if let Some(input) = active_element().filter(is_text_field) {
             let _ = input.blur();

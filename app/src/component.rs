@@ -16,7 +16,7 @@ pub(crate) use badge::{
     Confidence, HealthBadge, HealthMark, IncidentStateBadge, ProposalStateBadge, RiskBadge, SeverityBadge,
     SeverityMark, health_class, health_word, severity_class, source_state,
 };
-pub(crate) use chrome::Chrome;
+pub(crate) use chrome::{Chrome, Overlays};
 pub(crate) use feedback::{Empty, Failed, Skeleton, Waiting};
 pub(crate) use icon::{Icon, Logo, Symbol};
 pub(crate) use incident_row::IncidentRow;

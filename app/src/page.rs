@@ -42,7 +42,14 @@ pub(crate) fn metric_name(info: &SeriesInfo) -> String {
         name.push(' ');
         name.push_str(statistic);
     }
-    let labels: Vec<String> = info.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    // What is said already is not said again.
+    let said = |key: &str| matches!(key, "__name__" | "entity" | "statistic");
+    let labels: Vec<String> = info
+        .labels
+        .iter()
+        .filter(|(key, _)| !said(key))
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     if !labels.is_empty() {
         name.push_str(&format!(" {{{}}}", labels.join(", ")));
     }

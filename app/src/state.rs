@@ -384,7 +384,8 @@ impl Live {
         if dirty.deploys {
             self.deploys.set(copy.deploys);
         }
-        if !self.loaded.get_untracked() {
+        // An engine that has just started sends a snapshot before its first look at the clock: that one knows nothing.
+        if !self.loaded.get_untracked() && self.status.with_untracked(|s| s.now > Timestamp(0)) {
             self.loaded.set(true);
         }
     }

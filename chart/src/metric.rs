@@ -101,6 +101,15 @@ impl MetricFrame {
 
 /// The forecast as far as it leaves most of the chart to what happened.
 fn visible_forecast(detail: &SeriesDetail) -> &[ForecastPoint] {
+    let step = detail.summary.info.step_ms.max(1);
+    // A range in the past is not continued by what is foreseen from now.
+    if detail
+        .forecast
+        .first()
+        .is_none_or(|f| f.at.millis_since(detail.to) > 3 * step)
+    {
+        return &[];
+    }
     let reach = detail.to + detail.to.millis_since(detail.from) / FORECAST_SHARE;
     let count = detail.forecast.partition_point(|f| f.at <= reach);
     // One step of it is always of interest.
@@ -110,17 +119,16 @@ fn visible_forecast(detail: &SeriesDetail) -> &[ForecastPoint] {
 /// Smallest and largest value to show: everything observed and expected, the forecast as far as it stays within twice that,
 /// and the limit if it is near.
 fn value_domain(detail: &SeriesDetail) -> (f64, f64) {
-    let mut range = (f64::INFINITY, f64::NEG_INFINITY);
-    let mut widen = |value: Option<f64>| {
-        if let Some(value) = value.filter(|v| v.is_finite()) {
-            range = (range.0.min(value), range.1.max(value));
-        }
+    let hull = |values: &mut dyn Iterator<Item = f64>| {
+        values
+            .filter(|v| v.is_finite())
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+                (low.min(v), high.max(v))
+            })
     };
-    for point in &detail.points {
-        for value in [point.value, point.min, point.max, point.lower, point.upper] {
-            widen(value);
-        }
-    }
+    let observed = hull(&mut detail.points.iter().flat_map(|p| [p.value, p.min, p.max]).flatten());
+    let expected = hull(&mut detail.points.iter().flat_map(|p| [p.lower, p.upper]).flatten());
+    let mut range = (observed.0.min(expected.0), observed.1.max(expected.1));
     if range.0 > range.1 {
         return (0.0, 1.0);
     }
@@ -137,8 +145,8 @@ fn value_domain(detail: &SeriesDetail) -> (f64, f64) {
         range = (range.0.min(limit), range.1.max(limit));
     }
     let pad = (range.1 - range.0) * 0.06;
-    // Quantities that cannot be negative should not seem so.
-    let floor = if range.0 >= 0.0 {
+    // A quantity that never was negative gets no room below zero, whatever the width of its band.
+    let floor = if observed.0 >= 0.0 {
         (range.0 - pad).max(0.0)
     } else {
         range.0 - pad

@@ -24,6 +24,13 @@ pub(crate) fn Chrome(children: Children) -> impl IntoView {
                 <main id="main" tabindex="-1">{children()}</main>
             </div>
         </div>
+    }
+}
+
+/// What lies over every page, the wall included.
+#[component]
+pub(crate) fn Overlays() -> impl IntoView {
+    view! {
         <Palette />
         <Help />
         <KillSwitchDialog />

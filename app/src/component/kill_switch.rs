@@ -35,7 +35,7 @@ pub(crate) fn KillSwitchState() -> impl IntoView {
 pub(crate) fn KillSwitchDialog() -> impl IntoView {
     let live = live();
     let commander = commander();
-    let close = move || commander.overlay.set(None);
+    let close = move || commander.close_overlay();
     let on = move || live.status.with(|s| s.kill_switch);
     let open = Signal::derive(move || commander.overlay.get() == Some(Overlay::KillSwitch));
     let turn = move |_| {

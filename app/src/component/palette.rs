@@ -45,7 +45,7 @@ pub(crate) fn Palette() -> impl IntoView {
     view! {
         <Dialog
             open
-            on_close=Callback::new(move |()| commander.overlay.set(None))
+            on_close=Callback::new(move |()| commander.close_overlay())
             label="Command palette"
             class="dialog--palette"
             testid="palette"
@@ -68,7 +68,7 @@ fn PaletteContent(commander: Commander) -> impl IntoView {
     });
     let choose = move |item: Item| {
         // Closing first gives the focus back to the page, where the command looks for its button.
-        commander.overlay.set(None);
+        commander.close_overlay();
         match item {
             Item::Run(command) => set_timeout(move || commander.run(command), std::time::Duration::ZERO),
             Item::Open { path, .. } => commander.go.set(Some(path)),
@@ -245,7 +245,7 @@ pub(crate) fn Help() -> impl IntoView {
     view! {
         <Dialog
             open
-            on_close=Callback::new(move |()| commander.overlay.set(None))
+            on_close=Callback::new(move |()| commander.close_overlay())
             label="Keyboard help"
             class="dialog--help"
             testid="help"

@@ -98,7 +98,7 @@ fn Queue(chosen: Memo<Option<Proposal>>) -> impl IntoView {
 fn QueueItem(proposal: Proposal, chosen_id: Memo<Option<ProposalId>>) -> impl IntoView {
     let live = live();
     let id = proposal.id.clone();
-    let (target, expires) = (proposal.target, proposal.expires);
+    let expires = proposal.expires;
     let waiting = proposal.state == ProposalState::Pending;
     let href = format!("/approvals?proposal={id}");
     let shown_id = id.to_string();
@@ -113,7 +113,7 @@ fn QueueItem(proposal: Proposal, chosen_id: Memo<Option<ProposalId>>) -> impl In
                     .then(|| {
                         view! {
                             <span class="num queue__expiry" title="Expires in">
-                                {move || format::countdown(expires, live.now_of_entity(&target))}
+                                {move || format::countdown(expires, live.now())}
                             </span>
                         }
                     })}
@@ -254,7 +254,7 @@ fn Decision(proposal: Proposal) -> impl IntoView {
         live.order(order);
     };
     let kill_switch = move || live.status.with(|s| s.kill_switch);
-    let (expires, target) = (proposal.expires, proposal.target.clone());
+    let expires = proposal.expires;
     let reject_on_submit = reject.clone();
     view! {
         <div class="decision">
@@ -288,7 +288,7 @@ fn Decision(proposal: Proposal) -> impl IntoView {
                 </button>
                 <span class="card__quiet num">
                     "plan " <span class="mono">{format::short_hash(&proposal.plan_hash)}</span> " · expires in "
-                    {move || format::countdown(expires, live.now_of_entity(&target))}
+                    {move || format::countdown(expires, live.now())}
                 </span>
             </div>
             <Show when=move || rejecting.get()>

@@ -165,6 +165,7 @@ fn Counters(summary: Memo<Option<IncidentSummary>>) -> impl IntoView {
                 label="Probable cause"
                 value=figure(|_, i| i.cause.as_ref().map_or_else(|| "No single cause".to_owned(), |c| c.to_string()))
                 note=figure(|_, i| format!("{} confidence", format::percent(f64::from(i.confidence))))
+                text=true
                 testid="incident-cause"
             />
             <Stat

@@ -50,13 +50,11 @@ fn SeriesPage(id: SeriesId) -> impl IntoView {
             .find(|(name, ..)| *name == range.get())
             .and_then(|(.., span)| *span)
     });
-    let newest = StoredValue::new(None::<Timestamp>);
+    // A range ends at the newest sample of this series, which runs on its source's clock. Known after the first answer.
+    let anchor = RwSignal::new(None::<Timestamp>);
     let detail = remote(
         move || {
-            // The range ends at the newest sample of this series, which runs on its source's clock.
-            let from = span
-                .get()
-                .and_then(|span| newest.get_value().map(|newest| newest - span));
+            let from = span.get().zip(anchor.get()).map(|(span, newest)| newest - span);
             Some(Query::Series {
                 id,
                 from,
@@ -73,8 +71,15 @@ fn SeriesPage(id: SeriesId) -> impl IntoView {
     let shown = RwSignal::new(None::<SeriesDetail>);
     Effect::new(move |_| {
         if let Some(mut next) = detail.data.get() {
-            newest.set_value(Some(next.summary.last_at));
-            trim(&mut next, span.get_untracked());
+            let (newest, span) = (next.summary.last_at, span.get_untracked());
+            // Asking again from a later start keeps the points as dense as the range deserves.
+            let stale = anchor
+                .get_untracked()
+                .is_none_or(|a| span.is_some_and(|s| newest.millis_since(a) > s / 4));
+            if stale {
+                anchor.set(Some(newest));
+            }
+            trim(&mut next, span);
             shown.set(Some(next));
         }
     });

@@ -189,8 +189,8 @@ fn NeedsYou() -> impl IntoView {
                             <RiskBadge risk=proposal.risk />
                             <span class="incident-row__age num" title="Expires in">
                                 {
-                                    let (expires, target) = (proposal.expires, proposal.target.clone());
-                                    move || format::countdown(expires, live.now_of_entity(&target))
+                                    let expires = proposal.expires;
+                                    move || format::countdown(expires, live.now())
                                 }
                             </span>
                         </li>
@@ -363,8 +363,7 @@ fn ReplayCard() -> impl IntoView {
                 </p>
                 <div class="progress" aria-hidden="true"><i style:width=move || format!("{:.1}%", share())></i></div>
                 <p class="card__quiet">
-                    {move || replay().map(|r| r.name)}
-                    {move || (!note.get().is_empty()).then(|| format!(" · {}", note.get()))}
+                    {move || if note.with(String::is_empty) { replay().map(|r| r.name) } else { Some(note.get()) }}
                 </p>
             </section>
         </Show>
@@ -447,13 +446,20 @@ fn Vital(first: SeriesSummary, series: Remote<Vec<SeriesSummary>>) -> impl IntoV
 
 /// At most six, the ones everybody looks for first.
 fn vitals(list: Vec<SeriesSummary>) -> Vec<SeriesSummary> {
-    let wanted = ["cpu", "load", "memory", "swap", "disk", "network"];
+    let wanted = [
+        "cpu_usage",
+        "load1",
+        "memory_used_percent",
+        "swap_used",
+        "disk_used",
+        "network_receive",
+    ];
     let mut chosen: Vec<SeriesSummary> = Vec::new();
     for word in wanted {
         let candidate = list
             .iter()
             .filter(|s| s.info.metric.contains(word) && s.last_value.is_some())
-            .min_by_key(|s| (s.info.labels.len(), s.info.metric.clone()));
+            .min_by_key(|s| (s.info.labels.clone(), s.info.metric.clone()));
         if let Some(summary) = candidate
             && chosen.iter().all(|c| c.info.id != summary.info.id)
         {

@@ -411,10 +411,26 @@ fn Neighbors(entity: EntityId) -> impl IntoView {
     }
 }
 
+/// The part of the incident's graph that it touches: on a small card, the bystanders are noise.
+fn touched(detail: &IncidentDetail) -> Graph {
+    let inside = focus_of(detail).entities;
+    let topology = &detail.topology;
+    let within = |e: &&wire::topology::Edge| inside.contains(&e.caller) && inside.contains(&e.callee);
+    Graph {
+        entities: topology
+            .entities
+            .iter()
+            .filter(|e| inside.contains(&e.id))
+            .cloned()
+            .collect(),
+        edges: topology.edges.iter().filter(within).cloned().collect(),
+    }
+}
+
 /// The graph around an incident, for its page.
 #[component]
 pub(crate) fn Around(detail: Memo<Option<IncidentDetail>>) -> impl IntoView {
-    let topology = Memo::new(move |_| detail.with(|d| d.as_ref().map(|d| d.topology.clone()).unwrap_or_default()));
+    let topology = Memo::new(move |_| detail.with(|d| d.as_ref().map(touched).unwrap_or_default()));
     let focus = Memo::new(move |_| detail.with(|d| d.as_ref().map(focus_of)));
     let count = Memo::new(move |_| detail.with(|d| d.as_ref().map_or(0, |d| d.blast_radius.len() as u64)));
     let id = Memo::new(move |_| detail.with(|d| d.as_ref().map(|d| d.summary.id.to_string()).unwrap_or_default()));

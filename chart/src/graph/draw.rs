@@ -171,7 +171,7 @@ fn draw_node<DB: DrawingBackend>(
     let is_cause = scene.cause == Some(&entity.id);
     let note = if is_cause { "cause" } else { kind_word(entity.kind) };
     let left = corner.0 + 31.0 * zoom;
-    let room = (NODE.0 - 31.0 - 8.0) / (FONT * 0.64);
+    let room = (NODE.0 - 31.0 - 8.0) / (FONT * 0.7);
     let name = shorten(entity.id.as_str(), room as usize);
     let note_color = if is_cause {
         palette.anomalous
