@@ -4,15 +4,35 @@ use crate::series::SeriesInfo;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::{Mutex, MutexGuard};
 use wire::SeriesId;
 
 /// Series by id. Reads do not exclude each other; a decoder takes one read lock per request.
 #[derive(Debug, Default)]
 pub struct Registry {
     known: RwLock<HashMap<SeriesId, Arc<SeriesInfo>, BuildHasherDefault<IdHasher>>>,
+    growing: Mutex<()>,
 }
 
 impl Registry {
+    /// Waits for the turn to add series. A series must be in the store and with its shard before it is known, since from
+    /// then on other requests send its samples without saying who it is: whoever adds series does all of it in one turn.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.growing.lock().await
+    }
+
+    /// The series of `infos` that are not known yet, each once, as many as find room below `max`; and how many do not.
+    pub fn unknown(&self, infos: Vec<SeriesInfo>, max: usize) -> (Vec<Arc<SeriesInfo>>, usize) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let mut new: Vec<_> = infos.into_iter().filter(|info| !known.contains_key(&info.id)).collect();
+        new.sort_by_key(|info| info.id);
+        new.dedup_by_key(|info| info.id);
+        let room = max.saturating_sub(known.len());
+        let refused = new.len().saturating_sub(room);
+        new.truncate(room);
+        (new.into_iter().map(Arc::new).collect(), refused)
+    }
+
     /// Calls `decode` with a test for "is this series known".
     pub fn with_known<T>(&self, decode: impl FnOnce(&dyn Fn(SeriesId) -> bool) -> T) -> T {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -28,27 +48,10 @@ impl Registry {
             .cloned()
     }
 
-    /// Adds series as long as there are fewer than `max`. Returns the ones that are new, and how many found no room.
-    pub fn add(&self, infos: Vec<SeriesInfo>, max: usize) -> (Vec<Arc<SeriesInfo>>, usize) {
-        if infos.is_empty() {
-            return (Vec::new(), 0);
-        }
+    /// Makes series known.
+    pub fn add(&self, infos: impl IntoIterator<Item = Arc<SeriesInfo>>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let mut added = Vec::new();
-        let mut refused = 0;
-        for info in infos {
-            if known.contains_key(&info.id) {
-                continue;
-            }
-            if known.len() >= max {
-                refused += 1;
-                continue;
-            }
-            let info = Arc::new(info);
-            known.insert(info.id, Arc::clone(&info));
-            added.push(info);
-        }
-        (added, refused)
+        known.extend(infos.into_iter().map(|info| (info.id, info)));
     }
 
     /// How many series there are.
@@ -96,13 +99,17 @@ mod tests {
     #[test]
     fn new_series_are_named_once_and_the_limit_holds() {
         let registry = Registry::default();
-        let (added, refused) = registry.add(infos(0..3), 4);
-        assert_eq!((added.len(), refused), (3, 0));
-        let (added, refused) = registry.add(infos(0..6), 4);
-        assert_eq!((added.len(), refused, registry.len()), (1, 2, 4));
-        assert_eq!(added[0].entity.as_str(), "e3");
-        assert_eq!(registry.get(added[0].id).as_ref(), Some(&added[0]));
-        let unknown = infos(5..6)[0].id;
-        assert!(registry.with_known(|known| known(added[0].id) && !known(unknown)));
+        let (new, refused) = registry.unknown(infos(0..3), 4);
+        assert_eq!((new.len(), refused, registry.len()), (3, 0, 0));
+        registry.add(new);
+        let (new, refused) = registry.unknown([infos(0..6), infos(3..4)].concat(), 4);
+        assert_eq!((new.len(), refused), (1, 2));
+        let added = Arc::clone(&new[0]);
+        registry.add(new);
+        assert_eq!(registry.len(), 4);
+        assert_eq!(registry.get(added.id).as_ref(), Some(&added));
+        let (unknown, _) = registry.unknown(infos(0..6), usize::MAX);
+        assert_eq!(unknown.len(), 2);
+        assert!(registry.with_known(|known| known(added.id) && !known(unknown[0].id)));
     }
 }

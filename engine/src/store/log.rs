@@ -54,6 +54,8 @@ pub struct Log {
     appends: mpsc::Sender<Append>,
     dir: PathBuf,
     end: Arc<AtomicU64>,
+    /// The last checkpoint: what a start would have to read begins here.
+    checkpoint: AtomicU64,
     writer: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -110,6 +112,7 @@ impl Log {
                 appends,
                 dir: dir.to_owned(),
                 end: shared_end,
+                checkpoint: AtomicU64::new(from.0),
                 writer: Some(thread),
             },
             recovery,
@@ -133,11 +136,17 @@ impl Log {
         Position(self.end.load(Ordering::Acquire))
     }
 
+    /// Bytes that a start would have to read.
+    pub fn bytes_since_checkpoint(&self) -> u64 {
+        self.end().0.saturating_sub(self.checkpoint.load(Ordering::Acquire))
+    }
+
     /// Removes segments that hold nothing at or after `checkpoint`.
     ///
     /// # Errors
     /// [`Error::Io`] if a segment cannot be removed; the others are gone.
     pub fn remove_before(&self, checkpoint: Position) -> Result<()> {
+        self.checkpoint.fetch_max(checkpoint.0, Ordering::AcqRel);
         let segments = segments(&self.dir)?;
         for pair in segments.windows(2) {
             if pair[1].0 <= checkpoint.0 {

@@ -38,8 +38,8 @@ impl SqliteStore {
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // The log is what makes samples durable; the database must be whole after a crash, not the newest.
-            .synchronous(SqliteSynchronous::Normal)
+            // A commit must outlive a power cut: log segments are removed because of what was committed here.
+            .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10));
         Self::connect(options, 4).await
     }

@@ -190,9 +190,11 @@ pub(super) fn hot_path(runs: usize) -> Result<Vec<Figure>> {
                 let batch = decode_v1(&request, &Limits::default(), &registry)
                     .map_err(|error| Error::Unavailable(format!("remote write: {error}")))?;
                 let decoded = Instant::now();
-                for info in registry.add(batch.new_series, usize::MAX).0 {
-                    slots.insert(info.id, detector.add_series(&info));
+                let (new_series, _) = registry.unknown(batch.new_series, usize::MAX);
+                for info in &new_series {
+                    slots.insert(info.id, detector.add_series(info));
                 }
+                registry.add(new_series);
                 let admitted = batch.samples.iter().filter(|s| !too_far_ahead(s.at, at));
                 let rows: Vec<_> = admitted
                     .filter_map(|s| Some((*slots.get(&s.series)?, s.at, s.value)))

@@ -109,7 +109,7 @@ fn a_known_series_is_not_described_again() {
     let body = encode(vec![series(&[("__name__", "up")], &[(1, 1.0)])]);
     let registry = Registry::default();
     let first = decode_v1(&body, &Limits::default(), &registry).unwrap();
-    registry.add(first.new_series, 10);
+    registry.add(first.new_series.into_iter().map(std::sync::Arc::new));
     let second = decode_v1(&body, &Limits::default(), &registry).unwrap();
     assert!(second.new_series.is_empty());
     assert_eq!(first.samples, second.samples);

@@ -141,18 +141,17 @@ impl Engine {
         if infos.is_empty() {
             return Ok(Vec::new());
         }
-        let (added, refused) = self.registry.add(infos, self.config.max_series);
-        if refused > 0 {
-            let before = samples.len();
-            self.registry.with_known(|known| samples.retain(|s| known(s.series)));
-            rejections.push(Rejection {
-                reason: RejectReason::TooManySeries,
-                samples: (before - samples.len()) as u64,
-                example: format!(
-                    "{refused} new series over the limit of {}: raise limits.max_series or drop labels",
-                    self.config.max_series
-                ),
-            });
+        let _turn = self.registry.turn().await;
+        let (added, refused) = self.registry.unknown(infos, self.config.max_series);
+        if is_durable(source) {
+            let changes: Vec<Change> = added
+                .iter()
+                .map(|info| Change::Series {
+                    info: SeriesInfo::clone(info),
+                    source: source.to_string(),
+                })
+                .collect();
+            self.store.save(&changes).await?;
         }
         let mut parts: Vec<Vec<_>> = vec![Vec::new(); self.shards.len()];
         for info in &added {
@@ -168,17 +167,21 @@ impl Engine {
             )
             .await?;
         }
-        let added: Vec<SeriesInfo> = added.iter().map(|info| SeriesInfo::clone(info)).collect();
-        if is_durable(source) {
-            let changes: Vec<Change> = added
-                .iter()
-                .map(|info| Change::Series {
-                    info: info.clone(),
-                    source: source.to_string(),
-                })
-                .collect();
-            self.store.save(&changes).await?;
+        // Last: a request dropped or failed before this leaves a series that the next request names again.
+        self.registry.add(added.iter().map(Arc::clone));
+        if refused > 0 {
+            let before = samples.len();
+            self.registry.with_known(|known| samples.retain(|s| known(s.series)));
+            rejections.push(Rejection {
+                reason: RejectReason::TooManySeries,
+                samples: (before - samples.len()) as u64,
+                example: format!(
+                    "{refused} new series over the limit of {}: raise limits.max_series or drop labels",
+                    self.config.max_series
+                ),
+            });
         }
+        let added = added.iter().map(|info| SeriesInfo::clone(info)).collect();
         Ok(added)
     }
 
@@ -227,4 +230,71 @@ fn merge(rejections: Vec<Rejection>) -> Vec<Rejection> {
     }
     merged.sort_by_key(|r| r.reason);
     merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::config::Config;
+    use crate::series::{Labels, info_from_labels};
+    use wire::Timestamp;
+
+    const SERIES: usize = 60;
+    const SENDERS: i64 = 8;
+
+    fn info(series: usize) -> SeriesInfo {
+        info_from_labels(&Labels::of(&format!("e{series}"), "load", None))
+    }
+
+    /// Samples of every series in memory.
+    async fn kept(engine: &Engine) -> usize {
+        let mut kept = 0;
+        for series in 0..SERIES {
+            let (reply, answer) = oneshot::channel();
+            let id = info(series).id;
+            let (from, to) = (Timestamp(0), Timestamp(i64::MAX));
+            let slice = ShardMessage::Slice { id, from, to, reply };
+            engine.to_shard(engine.shard_of(id), slice).await.unwrap();
+            kept += answer.await.unwrap().unwrap().unwrap().samples.len();
+        }
+        kept
+    }
+
+    /// Many senders name the same new series at once: whoever is not the first must not get ahead of the first one's
+    /// introduction, neither in the shard nor in what a restart reads.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn samples_never_outrun_the_introduction_of_their_series() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp(1_000_000)));
+        let engine = Engine::start(Config::new(dir.path()), clock.clone()).await.unwrap();
+        let mut senders = tokio::task::JoinSet::new();
+        for sender in 0..SENDERS {
+            let engine = Arc::clone(&engine);
+            senders.spawn(async move {
+                for series in 0..SERIES {
+                    let info = info(series);
+                    let samples = vec![Sample {
+                        series: info.id,
+                        at: Timestamp(sender),
+                        value: 1.0,
+                    }];
+                    let batch = IngestBatch {
+                        new_series: vec![info],
+                        samples,
+                        ..IngestBatch::default()
+                    };
+                    assert_eq!(engine.ingest("test", batch).await.unwrap().accepted, 1);
+                }
+            });
+        }
+        while let Some(done) = senders.join_next().await {
+            done.unwrap();
+        }
+        let sent = SERIES * SENDERS as usize;
+        assert_eq!(kept(&engine).await, sent);
+        // A crash: nothing is sealed, the store and the log are all there is.
+        let again = Engine::start(Config::new(dir.path()), clock).await.unwrap();
+        assert_eq!(kept(&again).await, sent);
+    }
 }

@@ -137,8 +137,8 @@ impl Engine {
                 logged.entry(sample.series).or_default().push((sample.at, sample.value));
             }
         }
-        let infos = sources.values().map(|(info, _)| info.clone()).collect();
-        self.registry.add(infos, usize::MAX);
+        let infos = sources.values().map(|(info, _)| Arc::new(info.clone()));
+        self.registry.add(infos);
         for (id, (_, source)) in sources {
             let Some(info) = self.registry.get(id) else { continue };
             let sealed_until = saved.sealed_until.get(&id).copied();

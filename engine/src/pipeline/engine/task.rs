@@ -31,6 +31,9 @@ const TICKS_PER_SEAL: u64 = 40;
 /// Everything is sealed and the log cut once in this many ticks: an hour.
 const TICKS_PER_CHECKPOINT: u64 = 4 * 3600;
 
+/// Or when the log is this long: a start reads all of it into memory.
+const LOG_BYTES_PER_CHECKPOINT: u64 = 1 << 30;
+
 /// What people, sources and routes ask of the coordinator.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -114,7 +117,8 @@ pub(super) async fn run(
                     tally = Some(ask_shards(&engine, coordinator.clocks()));
                 }
                 if ticks.is_multiple_of(TICKS_PER_SEAL) {
-                    let everything = ticks.is_multiple_of(TICKS_PER_CHECKPOINT);
+                    let everything = ticks.is_multiple_of(TICKS_PER_CHECKPOINT)
+                        || engine.log.bytes_since_checkpoint() > LOG_BYTES_PER_CHECKPOINT;
                     let engine = Arc::clone(&engine);
                     tokio::spawn(async move {
                         if let Err(error) = engine.seal(everything).await {

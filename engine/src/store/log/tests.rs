@@ -102,7 +102,9 @@ fn old_segments_go_and_new_ones_stay() {
     write(dir.path(), 3, 3);
     let (log, recovery) = Log::open(dir.path(), Position(0), |_| Ok(())).unwrap();
     runtime().block_on(log.append(&record(6))).unwrap();
+    assert_eq!(log.bytes_since_checkpoint(), log.end().0);
     log.remove_before(recovery.end).unwrap();
+    assert_eq!(log.bytes_since_checkpoint(), log.end().0 - recovery.end.0);
     drop(log);
     assert_eq!(read(dir.path()).0, [record(6)]);
 }
