@@ -55,6 +55,25 @@ impl Tail {
         }
     }
 
+    /// The tail of the median series among `tails`; series that never vary say nothing and are left out.
+    pub(super) fn median(tails: &[Self]) -> Self {
+        let varied: Vec<&Self> = tails.iter().filter(|t| t.threshold > 0.1).collect();
+        let middle = |of: fn(&Self) -> f32, default: f32| {
+            let mut values: Vec<f32> = varied.iter().map(|t| of(t)).collect();
+            values.sort_by(f32::total_cmp);
+            values.get(values.len() / 2).copied().unwrap_or(default)
+        };
+        let excess = middle(|t| t.excess, 0.5);
+        // An exponential's mean square is twice its squared mean.
+        let spread = middle(|t| t.excess_square / (t.excess * t.excess), 2.0);
+        Self {
+            threshold: middle(|t| t.threshold, 2.0),
+            excess,
+            excess_square: spread * excess * excess,
+            samples: PRIOR_WEIGHT,
+        }
+    }
+
     /// `-log10` of the chance that a clean sample scores at least `score`, 0..=300, monotone in `score`.
     #[inline]
     pub(super) fn rarity(&self, score: f32) -> f32 {

@@ -8,7 +8,7 @@ mod network;
 mod synthetic;
 
 use super::autoencoder::{Autoencoder, WINDOW};
-use super::calibration::{Calibration, Tails};
+use super::calibration::{AUTOENCODER, Calibration, FAST, FOREST, RAWS, SLOW, Tails};
 use super::forest::IsolationForest;
 use super::models::{AUTOENCODER_FILE, CALIBRATION_FILE, FOREST_FILE, FORMAT, MANIFEST_FILE, Manifest, ManifestFile};
 use super::tail::Tail;
@@ -191,26 +191,30 @@ fn fit_forest(seed: u64, features: &[[f32; FEATURES]]) -> Result<IsolationForest
         .map_err(|e| fault("forest", e.to_string()))
 }
 
-/// Tails of every member on series that training has not seen, per class.
+/// Tails of every member on series that training has not seen, per class: those of the median series, not of the pool. A few
+/// wild series would make every new one deaf; each learns its own tail as samples come.
 fn calibrate(config: &TrainConfig, forest: &IsolationForest, autoencoder: &Autoencoder) -> Calibration {
     let of = |class: MetricClass| {
-        let mut data = Collected::default();
-        let mut found = 0;
+        let mut fits: [Vec<Tail>; RAWS] = Default::default();
         for i in config.series..config.series * 3 {
-            let (shape, _) = synthetic::shape_of(config.seed, i);
-            if shape.class() == class {
-                collect(config.seed, i, &mut data);
-                found += 1;
+            if synthetic::shape_of(config.seed, i).0.class() != class {
+                continue;
             }
-            if found >= config.series / 10 {
+            let mut data = Collected::default();
+            collect(config.seed, i, &mut data);
+            fits[FOREST].push(Tail::fit(data.features.iter().map(|row| forest.score(row)).collect()));
+            fits[AUTOENCODER].push(Tail::fit(autoencoder.score(&data.windows)));
+            fits[FAST].push(Tail::fit(data.fast));
+            fits[SLOW].push(Tail::fit(data.slow));
+            if fits[FAST].len() >= config.series / 10 {
                 break;
             }
         }
         Tails {
-            forest: Tail::fit(data.features.iter().map(|row| forest.score(row)).collect()),
-            autoencoder: Tail::fit(autoencoder.score(&data.windows)),
-            fast: Tail::fit(data.fast),
-            slow: Tail::fit(data.slow),
+            fast: Tail::median(&fits[FAST]),
+            slow: Tail::median(&fits[SLOW]),
+            forest: Tail::median(&fits[FOREST]),
+            autoencoder: Tail::median(&fits[AUTOENCODER]),
         }
     };
     Calibration {
