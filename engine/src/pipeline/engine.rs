@@ -196,3 +196,6 @@ fn start_shards(
     }
     Ok(senders)
 }
+
+#[cfg(test)]
+mod tests;
