@@ -23,7 +23,10 @@ pub(super) async fn send(
             tokio::time::sleep(FIRST_PAUSE * 2u32.pow(attempt - 1)).await;
         }
         if killed() {
-            return Err("the kill switch is on: nothing was sent".to_owned());
+            return Err(match attempt {
+                0 => "the kill switch is on: nothing was sent".to_owned(),
+                _ => format!("the kill switch is on: not tried again after {last}"),
+            });
         }
         let request = client
             .post(url)
@@ -132,7 +135,7 @@ mod tests {
             send(&reqwest::Client::new(), &plan, "k", &killed)
                 .await
                 .unwrap_err()
-                .contains("kill switch")
+                .contains("not tried again after 503")
         );
         assert_eq!(requests.await.unwrap().len(), 1);
     }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use wire::proposal::Risk;
 use wire::series::MetricClass;
+use wire::topology::EntityKind;
 
 /// One playbook, checked.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -38,6 +39,9 @@ pub struct Trigger {
     /// Classes of the metric that points at the target; empty: any.
     #[serde(default)]
     pub classes: Vec<MetricClass>,
+    /// Kinds of target it can be done to; empty: any.
+    #[serde(default)]
+    pub kinds: Vec<EntityKind>,
     /// Only if the target was changed shortly before, or only if it was not.
     #[serde(default)]
     pub after_deploy: Option<bool>,
@@ -158,9 +162,23 @@ fn unknown_variables(text: &str) -> impl Iterator<Item = &str> {
 
 /// Puts values into the braces.
 pub(super) fn fill(text: &str, variables: &BTreeMap<&str, String>) -> String {
-    variables.iter().fold(text.to_owned(), |text, (name, value)| {
-        text.replace(&format!("{{{name}}}"), value)
-    })
+    // One pass: what a value brings with it is never read as a variable.
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        match after.split_once('}') {
+            Some((name, behind)) if variables.contains_key(name) => {
+                filled.push_str(&variables[name]);
+                rest = behind;
+            }
+            _ => {
+                filled.push('{');
+                rest = after;
+            }
+        }
+    }
+    filled + rest
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use wire::proposal::{PlannedStep, Proposal, ProposalState, Risk};
 use wire::series::MetricClass;
+use wire::topology::EntityKind;
 use wire::{EntityId, IncidentId, PredictionId, ProposalId, Timestamp};
 
 /// What is known when a remedy is looked for.
@@ -13,6 +14,7 @@ use wire::{EntityId, IncidentId, PredictionId, ProposalId, Timestamp};
 pub struct Situation {
     pub kind: TriggerKind,
     pub target: EntityId,
+    pub target_kind: EntityKind,
     /// Class and name of the metric that points at the target.
     pub class: MetricClass,
     pub metric: String,
@@ -105,6 +107,7 @@ pub(super) fn input(
 fn fits(playbook: &Playbook, situation: &Situation) -> bool {
     let trigger = &playbook.trigger;
     trigger.on == situation.kind
+        && (trigger.kinds.is_empty() || trigger.kinds.contains(&situation.target_kind))
         && (trigger.classes.is_empty() || trigger.classes.contains(&situation.class))
         && trigger
             .after_deploy
@@ -165,6 +168,7 @@ pub(super) mod tests {
         Situation {
             kind: TriggerKind::Incident,
             target: "web".into(),
+            target_kind: EntityKind::Service,
             class: MetricClass::Latency,
             metric: "latency".to_owned(),
             confidence: 0.8,
@@ -211,6 +215,13 @@ pub(super) mod tests {
         );
         check(|s| s.kind = TriggerKind::Prediction, Some("scale-out"));
         check(|s| s.confidence = 0.1, None);
+        check(
+            |s| {
+                s.deploy = None;
+                s.target_kind = EntityKind::External;
+            },
+            None,
+        );
     }
 
     #[test]

@@ -22,6 +22,7 @@ use remedy::Remedies;
 use snapshot::{Rate, SourceStats};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use wire::incident::IncidentDetail;
 use wire::prediction::Prediction;
 use wire::proposal::{AuditEntry, Proposal};
@@ -120,7 +121,8 @@ pub(crate) struct Coordinator {
     edges_by_lane: BTreeMap<Edge, LaneName>,
     sources: BTreeMap<Arc<str>, SourceStats>,
     audit: AuditChain,
-    kill_switch: bool,
+    /// Read by whoever acts at the moment of acting, so it is never a copy that may be old.
+    kill_switch: Arc<AtomicBool>,
     thresholds: Thresholds,
     models: Vec<Model>,
     replay: Option<Replay>,
@@ -186,7 +188,7 @@ impl Coordinator {
             edges_by_lane: BTreeMap::new(),
             sources: BTreeMap::new(),
             audit: restored.audit,
-            kill_switch: restored.kill_switch,
+            kill_switch: Arc::new(AtomicBool::new(restored.kill_switch)),
             thresholds: restored.thresholds,
             models,
             replay: None,
@@ -205,6 +207,15 @@ impl Coordinator {
             coordinator.record_deploy(LaneName::Wall, deploy);
         }
         Ok(coordinator)
+    }
+
+    /// The switch that stops everything, for whoever acts.
+    pub(crate) fn kill_switch(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.kill_switch)
+    }
+
+    fn killed(&self) -> bool {
+        self.kill_switch.load(Ordering::SeqCst)
     }
 
     /// A source exists, also before its first sample.
@@ -325,8 +336,10 @@ impl Coordinator {
             let what = format!("incident_{:?}", change.kind).to_lowercase();
             self.audit(now, "engine", &what, incident.id.as_str(), &incident.title, effects);
         }
-        if matches!(change.kind, ChangeKind::Resolved | ChangeKind::Merged) {
-            self.verify_resolved(incident, now, effects);
+        match (change.kind, &incident.merged_into) {
+            (ChangeKind::Merged, Some(older)) => self.move_proposals(&incident.id, older, effects),
+            (ChangeKind::Resolved, _) => self.verify_resolved(incident, now, effects),
+            _ => {}
         }
         self.propose_for_incident(incident, now, effects);
         effects.push(Effect::SaveIncident(Box::new(change.incident)));

@@ -24,6 +24,7 @@ use crate::store::log::Log;
 use crate::store::sqlite::SqliteStore;
 use query::InProcess;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use task::Order;
 use tokio::sync::{Mutex, RwLock, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -53,6 +54,7 @@ pub struct Engine {
     /// Held for reading between log and shards, for writing while the log is cut.
     gate: RwLock<()>,
     executors: Executors,
+    kill_switch: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -101,6 +103,7 @@ impl Engine {
             room: Semaphore::new(config.queue_samples.min(Semaphore::MAX_PERMITS)),
             gate: RwLock::new(()),
             executors,
+            kill_switch: coordinator.kill_switch(),
             stop,
             tasks: Mutex::new(JoinSet::new()),
             clock,

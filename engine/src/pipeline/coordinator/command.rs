@@ -4,6 +4,7 @@ use super::{Coordinator, Effect, LaneName};
 use crate::correlate::{CorrelateError, IncidentChange};
 use crate::detect::SHIPPED_THRESHOLD;
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use wire::command::Command;
 use wire::incident::Verdict;
 use wire::query::{ApiError, ErrorKind, Reply};
@@ -47,6 +48,7 @@ impl Coordinator {
             }
             Command::Resolve { incident } => {
                 let change = self.on_incident(&incident, |correlator, now| correlator.resolve(&incident, who, now))?;
+                self.verified_by(who, &change.incident, now, effects);
                 self.incident_order(who, "resolve", change, "", now, effects)
             }
             Command::Feedback {
@@ -75,7 +77,7 @@ impl Coordinator {
                 text
             }
             Command::SetKillSwitch { on } => {
-                self.kill_switch = on;
+                self.kill_switch.store(on, Ordering::SeqCst);
                 effects.push(Effect::SaveSetting {
                     key: "kill_switch",
                     value: on.to_string(),
@@ -120,7 +122,7 @@ impl Coordinator {
     /// Feedback moves the thresholds of the classes that made the incident.
     fn learn(&mut self, verdict: Verdict, change: &IncidentChange, effects: &mut Vec<Effect>) {
         let classes: BTreeSet<MetricClass> = change.incident.infos.values().map(|info| info.class).collect();
-        for class in self.thresholds.feedback(verdict, &classes) {
+        for class in self.thresholds.feedback(&change.incident.id, verdict, &classes) {
             effects.push(Effect::SetThreshold {
                 class,
                 threshold: self.thresholds.threshold(class, SHIPPED_THRESHOLD),

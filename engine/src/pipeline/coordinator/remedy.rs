@@ -7,13 +7,14 @@ use crate::decide::approve::state_name;
 use crate::decide::playbook::TriggerKind;
 use crate::decide::{ApproveError, Playbook, PolicyEngine, Situation, approve, propose};
 use crate::error::Result;
+use crate::view::entity_kind;
 use wire::incident::IncidentState;
 use wire::prediction::{Prediction, PredictionState};
 use wire::proposal::{Proposal, ProposalState};
 use wire::query::{ApiError, ErrorKind};
 use wire::series::MetricClass;
 use wire::status::Identity;
-use wire::{EntityId, ProposalId, Timestamp};
+use wire::{EntityId, IncidentId, ProposalId, Timestamp};
 
 /// A change this long before an incident, in its own time, may have caused it.
 const DEPLOY_WINDOW_MS: i64 = 60 * 60 * 1000;
@@ -102,6 +103,7 @@ impl Coordinator {
         let lane = self.lanes.get(&LaneName::of(&incident.source));
         Some(Situation {
             kind: TriggerKind::Incident,
+            target_kind: entity_kind(&target, &incident.source),
             class,
             metric: cause.metric.clone(),
             confidence: incident.confidence,
@@ -113,7 +115,7 @@ impl Coordinator {
                 lane.clock.millis_since(incident.last_anomaly) as f64 / 1000.0
             }),
             actions_last_hour: self.actions_last_hour(&target, now),
-            kill_switch: self.kill_switch,
+            kill_switch: self.killed(),
             target,
         })
     }
@@ -121,6 +123,7 @@ impl Coordinator {
     fn prediction_situation(&self, prediction: &Prediction, now: Timestamp) -> Situation {
         Situation {
             kind: TriggerKind::Prediction,
+            target_kind: entity_kind(&prediction.entity, ""),
             target: prediction.entity.clone(),
             class: crate::series::classify(&prediction.metric, None),
             metric: prediction.metric.clone(),
@@ -131,7 +134,7 @@ impl Coordinator {
             prediction: Some(prediction.id.clone()),
             data_age_secs: 0.0,
             actions_last_hour: self.actions_last_hour(&prediction.entity, now),
-            kill_switch: self.kill_switch,
+            kill_switch: self.killed(),
         }
     }
 
@@ -160,7 +163,12 @@ impl Coordinator {
         let known = self.proposals.values().any(|other| {
             let same_trouble = other.incident == proposal.incident && other.prediction == proposal.prediction;
             let cooling = acted_at(other).is_some_and(|at| now.millis_since(at) < cooldown_ms);
-            other.target == proposal.target && other.playbook == proposal.playbook && (same_trouble || cooling)
+            // What policy denied before may be allowed by now; as long as it is not, it is not told twice.
+            let stands = other.state != ProposalState::Denied || proposal.state == ProposalState::Denied;
+            other.target == proposal.target
+                && other.playbook == proposal.playbook
+                && stands
+                && (same_trouble || cooling)
         });
         if known {
             return;
@@ -182,7 +190,7 @@ impl Coordinator {
         let situation = self.situation_of(&proposal, now).ok_or_else(|| {
             ApiError::new(
                 ErrorKind::Conflict,
-                format!("{id}: what it was proposed for is over: there is nothing left to do"),
+                format!("{id}: what it was proposed for is over or has another cause by now: reload and look again"),
             )
         })?;
         let approved =
@@ -281,6 +289,26 @@ impl Coordinator {
         self.verified(|p| p.incident.as_ref() == Some(&incident.id), true, text, now, effects);
     }
 
+    /// A person says that an incident is over.
+    pub(super) fn verified_by(&mut self, who: &str, incident: &Incident, now: Timestamp, effects: &mut Vec<Effect>) {
+        let text = format!("{who} resolved the incident");
+        self.verified(|p| p.incident.as_ref() == Some(&incident.id), true, &text, now, effects);
+    }
+
+    /// An incident went into an older one, and what was proposed for it with it: nothing is verified by that.
+    pub(super) fn move_proposals(&mut self, from: &IncidentId, to: &IncidentId, effects: &mut Vec<Effect>) {
+        let moved: Vec<Proposal> = self
+            .proposals
+            .values()
+            .filter(|p| p.incident.as_ref() == Some(from))
+            .cloned()
+            .collect();
+        for mut proposal in moved {
+            proposal.incident = Some(to.clone());
+            self.keep(proposal, effects);
+        }
+    }
+
     fn verified(
         &mut self,
         of: impl Fn(&Proposal) -> bool,
@@ -349,10 +377,8 @@ impl Coordinator {
     pub(super) fn close_interrupted(proposals: &mut [Proposal], now: Timestamp) -> Vec<Proposal> {
         let mut closed = Vec::new();
         for proposal in proposals {
-            if matches!(
-                proposal.state,
-                ProposalState::Approved { .. } | ProposalState::Running { .. }
-            ) {
+            // What was carried out goes on being verified; only what was being sent has an unknown end.
+            if matches!(proposal.state, ProposalState::Approved { .. }) {
                 let outcome = "Halo stopped while it ran; it is not sent again: check the target".to_owned();
                 proposal.state = ProposalState::Failed { at: now, outcome };
                 closed.push(proposal.clone());
@@ -371,10 +397,10 @@ impl Coordinator {
             if !incident.is_open() {
                 return None;
             }
-            let mut situation = self.incident_situation(incident, now)?;
-            // The cause may have been ranked anew since; the plan is for the target it names.
-            situation.target = proposal.target.clone();
-            return Some(situation);
+            // Where the cause has been ranked anew since, the evidence is no longer about the plan's target.
+            return self
+                .incident_situation(incident, now)
+                .filter(|situation| situation.target == proposal.target);
         }
         let prediction = self.predictions.get(proposal.prediction.as_ref()?)?;
         (prediction.state == PredictionState::Open).then(|| self.prediction_situation(prediction, now))
@@ -396,7 +422,10 @@ impl Coordinator {
 /// When a proposal was carried out, or began to be.
 fn acted_at(proposal: &Proposal) -> Option<Timestamp> {
     match proposal.state {
-        ProposalState::Approved { at, .. } | ProposalState::Succeeded { at, .. } => Some(at),
+        // A failure counts too: it may have been carried out, and trying again at once is how an action loops.
+        ProposalState::Approved { at, .. } | ProposalState::Succeeded { at, .. } | ProposalState::Failed { at, .. } => {
+            Some(at)
+        }
         ProposalState::Running { since } => Some(since),
         _ => None,
     }

@@ -122,7 +122,7 @@ impl Coordinator {
             sources,
             replay: self.replay.clone(),
             models: self.models.clone(),
-            kill_switch: self.kill_switch,
+            kill_switch: self.killed(),
             identity: Identity::default(),
             false_alerts_per_series_per_day: self.false_alerts_per_series_per_day,
         }

@@ -7,6 +7,7 @@ use crate::pipeline::coordinator::{Coordinator, Effect, LaneName};
 use crate::pipeline::message::{Clocks, Observed, ShardMessage, Tally};
 use crate::store::Change;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
@@ -247,8 +248,10 @@ async fn carry_out(engine: &Arc<Engine>, effects: Vec<Effect>) {
         let engine = Arc::clone(engine);
         tokio::spawn(async move {
             let proposal = action.proposal_id().clone();
-            let stopped = Arc::clone(&engine);
-            let outcome = act::execute(*action, &engine.executors, &move || stopped.status().kill_switch).await;
+            let outcome = act::execute(*action, &engine.executors, &|| {
+                engine.kill_switch.load(Ordering::SeqCst)
+            })
+            .await;
             // An error means that the engine is shutting down; the proposal is found running at the next start.
             let _ = engine.orders.send(Order::Acted { proposal, outcome }).await;
         });

@@ -13,26 +13,46 @@ use wire::status::Role;
 use wire::stream::{Event, Snapshot};
 
 fn operator() -> Identity {
-    Identity { name: "ada".to_owned(), role: Role::Operator }
+    Identity {
+        name: "ada".to_owned(),
+        role: Role::Operator,
+    }
 }
 
 async fn start(config: Config) -> Arc<Engine> {
-    Engine::start(config, Arc::new(ManualClock::new(Timestamp(1_700_000_000_000)))).await.unwrap()
+    Engine::start(config, Arc::new(ManualClock::new(Timestamp(1_700_000_000_000))))
+        .await
+        .unwrap()
 }
 
 /// `count` samples of one series, a second apart, ending before the clock.
 fn batch(from: i64, count: i64) -> IngestBatch {
     let info = info_from_labels(&Labels::of("web", "latency", None));
     let samples = (from..from + count)
-        .map(|i| Sample { series: info.id, at: Timestamp(1_699_999_000_000 + i * 1000), value: (i % 7) as f64 })
+        .map(|i| Sample {
+            series: info.id,
+            at: Timestamp(1_699_999_000_000 + i * 1000),
+            value: (i % 7) as f64,
+        })
         .collect();
-    IngestBatch { new_series: vec![info], samples, ..IngestBatch::default() }
+    IngestBatch {
+        new_series: vec![info],
+        samples,
+        ..IngestBatch::default()
+    }
 }
 
 async fn values(engine: &Arc<Engine>) -> Vec<(Timestamp, f64)> {
     let id = info_from_labels(&Labels::of("web", "latency", None)).id;
-    let query = Query::Series { id, from: Some(Timestamp(0)), to: Some(Timestamp(i64::MAX)), max_points: Some(5000) };
-    let Reply::Series(detail) = engine.handle(operator()).query(query).await.unwrap() else { panic!("a series was asked for") };
+    let query = Query::Series {
+        id,
+        from: Some(Timestamp(0)),
+        to: Some(Timestamp(i64::MAX)),
+        max_points: Some(5000),
+    };
+    let Reply::Series(detail) = engine.handle(operator()).query(query).await.unwrap() else {
+        panic!("a series was asked for")
+    };
     detail.points.iter().filter_map(|p| Some((p.at, p.value?))).collect()
 }
 
@@ -43,7 +63,14 @@ async fn what_is_acknowledged_is_there_once_after_a_crash() {
     assert_eq!(engine.ingest("test", batch(0, 300)).await.unwrap().accepted, 300);
     // A retry is no error and counts nothing twice.
     let report = engine.ingest("test", batch(200, 150)).await.unwrap();
-    assert_eq!((report.accepted, report.rejections[0].reason, report.rejections[0].samples), (50, RejectReason::Duplicate, 100));
+    assert_eq!(
+        (
+            report.accepted,
+            report.rejections[0].reason,
+            report.rejections[0].samples
+        ),
+        (50, RejectReason::Duplicate, 100)
+    );
     engine.seal(false).await.unwrap();
     engine.ingest("test", batch(350, 400)).await.unwrap();
     engine.seal(false).await.unwrap();
@@ -67,7 +94,10 @@ async fn bad_samples_are_named_and_the_others_kept() {
     let mut mixed = batch(0, 3);
     mixed.samples[1].at = Timestamp(1_700_000_000_000 + 11 * 60_000);
     let report = engine.ingest("test", mixed).await.unwrap();
-    assert_eq!((report.accepted, report.rejections[0].reason), (2, RejectReason::TooFarInFuture));
+    assert_eq!(
+        (report.accepted, report.rejections[0].reason),
+        (2, RejectReason::TooFarInFuture)
+    );
     engine.shutdown().await;
 }
 
@@ -86,7 +116,9 @@ async fn follow(engine: &Arc<Engine>, mut done: impl FnMut(&Snapshot) -> bool) -
             }
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(120), wait).await.expect("the state is reached");
+    tokio::time::timeout(std::time::Duration::from_secs(120), wait)
+        .await
+        .expect("the state is reached");
     copy
 }
 
@@ -94,30 +126,68 @@ async fn follow(engine: &Arc<Engine>, mut done: impl FnMut(&Snapshot) -> bool) -
 async fn a_recorded_fault_becomes_an_incident_and_a_remedy_that_waits_for_a_click() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(dir.path());
-    config.replay = Some(ReplayConfig { path: None, speed: 3000.0 });
+    config.replay = Some(ReplayConfig {
+        path: None,
+        speed: 3000.0,
+    });
     let engine = start(config).await;
     let handle = engine.handle(operator());
     let pending = |s: &Snapshot| s.proposals.iter().any(|p| p.state == ProposalState::Pending);
     let state = follow(&engine, pending).await;
-    let proposal = state.proposals.iter().find(|p| p.state == ProposalState::Pending).unwrap().clone();
+    let proposal = state
+        .proposals
+        .iter()
+        .find(|p| p.state == ProposalState::Pending)
+        .unwrap()
+        .clone();
     let incident = proposal.incident.clone().expect("it is for an incident");
-    let Reply::Incident(detail) = handle.query(Query::Incident { id: incident.clone() }).await.unwrap() else { panic!("an incident was asked for") };
+    let Reply::Incident(detail) = handle.query(Query::Incident { id: incident.clone() }).await.unwrap() else {
+        panic!("an incident was asked for")
+    };
     assert_eq!(detail.summary.cause.as_ref(), Some(&proposal.target));
     assert!(detail.proposals.contains(&proposal.id) && !detail.story.cause.text.is_empty());
 
-    let viewer = engine.handle(Identity { name: "eve".to_owned(), role: Role::Viewer });
-    let approve = |hash: &str| Command::Approve { proposal: proposal.id.clone(), plan_hash: hash.to_owned() };
-    assert_eq!(viewer.command(approve(&proposal.plan_hash)).await.unwrap_err().kind, ErrorKind::Forbidden);
-    assert_eq!(handle.command(approve("other")).await.unwrap_err().kind, ErrorKind::Conflict);
+    let viewer = engine.handle(Identity {
+        name: "eve".to_owned(),
+        role: Role::Viewer,
+    });
+    let approve = |hash: &str| Command::Approve {
+        proposal: proposal.id.clone(),
+        plan_hash: hash.to_owned(),
+    };
+    assert_eq!(
+        viewer.command(approve(&proposal.plan_hash)).await.unwrap_err().kind,
+        ErrorKind::Forbidden
+    );
+    assert_eq!(
+        handle.command(approve("other")).await.unwrap_err().kind,
+        ErrorKind::Conflict
+    );
     handle.command(Command::SetKillSwitch { on: true }).await.unwrap();
-    assert_eq!(handle.command(approve(&proposal.plan_hash)).await.unwrap_err().kind, ErrorKind::Forbidden);
+    assert_eq!(
+        handle.command(approve(&proposal.plan_hash)).await.unwrap_err().kind,
+        ErrorKind::Forbidden
+    );
     handle.command(Command::SetKillSwitch { on: false }).await.unwrap();
     handle.command(approve(&proposal.plan_hash)).await.unwrap();
     // There is nowhere to send it: the outcome says so, and it is on record.
-    let failed = |s: &Snapshot| s.proposals.iter().any(|p| p.id == proposal.id && matches!(p.state, ProposalState::Failed { .. }));
+    let failed = |s: &Snapshot| {
+        s.proposals
+            .iter()
+            .any(|p| p.id == proposal.id && matches!(p.state, ProposalState::Failed { .. }))
+    };
     follow(&engine, failed).await;
-    assert_eq!(handle.command(approve(&proposal.plan_hash)).await.unwrap_err().kind, ErrorKind::Conflict);
-    let Reply::Audit(audit) = handle.query(Query::Audit { limit: None }).await.unwrap() else { panic!("the audit was asked for") };
-    assert!(audit.iter().any(|e| e.action == "approve" && e.actor == "ada" && e.subject == proposal.id.as_str()));
+    assert_eq!(
+        handle.command(approve(&proposal.plan_hash)).await.unwrap_err().kind,
+        ErrorKind::Conflict
+    );
+    let Reply::Audit(audit) = handle.query(Query::Audit { limit: None }).await.unwrap() else {
+        panic!("the audit was asked for")
+    };
+    assert!(
+        audit
+            .iter()
+            .any(|e| e.action == "approve" && e.actor == "ada" && e.subject == proposal.id.as_str())
+    );
     engine.shutdown().await;
 }
