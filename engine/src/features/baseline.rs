@@ -290,7 +290,6 @@ impl State {
         )
     }
 
-    #[expect(clippy::too_many_arguments, reason = "everything one sample says, once")]
     fn learn(&mut self, y: f64, z: f64, z_slow: f64, change: f64, offset: f64, offsets: [Option<f64>; 3], floor: f64) {
         confirm(&mut self.outliers, &mut self.relearn, z, CONFIRM, RELEARN);
         let memory = self.slow_memory();

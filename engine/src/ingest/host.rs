@@ -144,6 +144,10 @@ impl HostSource {
     /// Processes are added up by name: twenty workers of one server are one line.
     fn top_processes(&mut self, elapsed_secs: Option<f64>, values: &mut BTreeMap<(String, String), f64>) {
         let mut by_name: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+        #[expect(
+            clippy::iter_over_hash_type,
+            reason = "sums do not depend on the order, and the map of them is sorted"
+        )]
         for process in self.system.processes().values() {
             if process.thread_kind().is_some() {
                 continue;

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { launch, openPage, pendingProposal, PATIENCE_MS, query, seen, startDemo, stateOf, until } from '../halo.mjs';
+import { launch, openPage, faultProposal, PATIENCE_MS, query, seen, startDemo, stateOf, until } from '../halo.mjs';
 
 describe('approvals', () => {
   let halo, browser, page, proposal;
@@ -10,7 +10,7 @@ describe('approvals', () => {
     halo = await startDemo();
     browser = await launch();
     page = await openPage(browser);
-    proposal = await pendingProposal(halo.origin);
+    proposal = await faultProposal(halo.origin);
     await page.goto(`${halo.origin}/approvals?proposal=${proposal.id}`);
   });
   after(async () => {
@@ -61,7 +61,7 @@ describe('rejection', () => {
   });
 
   it('keeps the reason and never runs the plan', async () => {
-    const proposal = await pendingProposal(halo.origin);
+    const proposal = await faultProposal(halo.origin);
     await page.goto(`${halo.origin}/approvals?proposal=${proposal.id}`);
     await seen(page, 'reject').click();
     await seen(page, 'reject-reason').fill('a person is on it already');

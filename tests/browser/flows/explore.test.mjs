@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { firstIncident, launch, openPage, photograph, PATIENCE_MS, query, seen, startDemo, until } from '../halo.mjs';
+import { faultIncident, launch, openPage, photograph, PATIENCE_MS, query, seen, startDemo, until } from '../halo.mjs';
 
 describe('explore', () => {
   let halo, browser, page, incident, detail;
@@ -10,7 +10,7 @@ describe('explore', () => {
     halo = await startDemo();
     browser = await launch();
     page = await openPage(browser);
-    incident = await firstIncident(halo.origin);
+    incident = await faultIncident(halo.origin);
     detail = await query(halo.origin, { query: 'incident', id: incident.id });
   });
   after(async () => {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { firstIncident, launch, openPage, pendingProposal, PATIENCE_MS, query, seen, startDemo, stateOf, until } from '../halo.mjs';
+import { faultIncident, launch, openPage, faultProposal, PATIENCE_MS, query, seen, startDemo, stateOf, until } from '../halo.mjs';
 
 describe('keyboard', () => {
   let halo, browser, page;
@@ -44,7 +44,7 @@ describe('keyboard', () => {
   });
 
   it('opens, reads and acknowledges an incident', async () => {
-    await firstIncident(halo.origin);
+    await faultIncident(halo.origin);
     await press('g', 'i');
     await page.waitForURL(`${halo.origin}/incidents`);
     await seen(page, 'incident-row').first().waitFor({ timeout: PATIENCE_MS });
@@ -63,7 +63,7 @@ describe('keyboard', () => {
   });
 
   it('approves a proposal in two presses, never in one', async () => {
-    const proposal = await pendingProposal(halo.origin);
+    const proposal = await faultProposal(halo.origin);
     const state = async () => {
       const { proposals } = await query(halo.origin, { query: 'snapshot' });
       return stateOf(proposals.find((each) => each.id === proposal.id));

@@ -198,7 +198,8 @@ fn browser(args: &TestArgs, limit: Duration) -> (Outcome, Tally) {
     }
     let mut node = Command::new("node");
     node.current_dir(browser::folder())
-        .args(["--test", "--test-reporter=tap", "--test-concurrency=1"])
+        // Three demos at a time: most of a flow is waiting for the replay to reach the fault.
+        .args(["--test", "--test-reporter=tap", "--test-concurrency=3"])
         .args(browser::flows());
     let (outcome, output) = finished(with_programs(&mut node), limit);
     (outcome, count::from_tap(&output))

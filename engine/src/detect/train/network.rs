@@ -154,7 +154,10 @@ fn initialise(vars: &VarMap, rng: &mut Xoshiro256PlusPlus) -> candle_core::Resul
     Ok(())
 }
 
-fn tensors(vars: &VarMap) -> candle_core::Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+/// A weight by name, with its shape and values.
+type NamedTensor = (String, Vec<usize>, Vec<f32>);
+
+fn tensors(vars: &VarMap) -> candle_core::Result<Vec<NamedTensor>> {
     sorted(vars)
         .into_iter()
         .map(|(name, var)| Ok((name, var.dims().to_vec(), var.flatten_all()?.to_vec1()?)))

@@ -90,7 +90,7 @@ impl Engine {
         }
         let late: u64 = rejections
             .iter()
-            .filter(|r| r.from_admission())
+            .filter(|r| r.is_from_admission())
             .map(|r| r.samples)
             .sum();
         Ok(IngestReport {
@@ -211,7 +211,7 @@ impl Engine {
 
 impl Rejection {
     /// Whether the sample reached its shard and was refused there.
-    fn from_admission(&self) -> bool {
+    fn is_from_admission(&self) -> bool {
         matches!(
             self.reason,
             RejectReason::Duplicate | RejectReason::Conflicting | RejectReason::TooOld

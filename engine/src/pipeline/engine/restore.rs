@@ -12,6 +12,7 @@ use crate::series::SeriesInfo;
 use crate::store::log::{Batch, Record};
 use crate::store::{Change, Saved, Store};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use wire::{SeriesId, Timestamp};
 
@@ -122,16 +123,16 @@ impl Engine {
         }) in records
         {
             for info in new_series {
-                if !sources.contains_key(&info.id) {
-                    // The crash came between the log and the store.
-                    self.store
-                        .save(&[Change::Series {
-                            info: info.clone(),
-                            source: source.clone(),
-                        }])
-                        .await?;
-                    sources.insert(info.id, (info, source.clone()));
-                }
+                let Entry::Vacant(place) = sources.entry(info.id) else {
+                    continue;
+                };
+                // The crash came between the log and the store.
+                let change = Change::Series {
+                    info: info.clone(),
+                    source: source.clone(),
+                };
+                self.store.save(&[change]).await?;
+                place.insert((info, source.clone()));
             }
             for sample in samples {
                 logged.entry(sample.series).or_default().push((sample.at, sample.value));
