@@ -13,7 +13,7 @@ use super::{IngestBatch, RejectReason, Rejection};
 use crate::series::{IdentityHasher, Labels, Sample, info_from_labels};
 use reader::{Reader, Wire};
 use std::collections::{BTreeMap, BTreeSet};
-use wire::Timestamp;
+use wire::{SeriesId, Timestamp};
 
 /// The NaN that says "this series has ended". Told apart from ordinary NaN by its bits.
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
@@ -72,6 +72,8 @@ pub fn decode_v1(body: &[u8], limits: &Limits, registry: &Registry) -> Result<In
             batch: IngestBatch::default(),
             refused: BTreeMap::new(),
             labels: Vec::new(),
+            hasher: IdentityHasher::default(),
+            bodies: Vec::new(),
             named: BTreeSet::new(),
         };
         decoder
@@ -83,13 +85,16 @@ pub fn decode_v1(body: &[u8], limits: &Limits, registry: &Registry) -> Result<In
 
 struct Decoder<'a> {
     limits: &'a Limits,
-    known: &'a dyn Fn(wire::SeriesId) -> bool,
+    known: &'a dyn Fn(SeriesId) -> bool,
     batch: IngestBatch,
     refused: BTreeMap<RejectReason, (u64, String)>,
     /// Labels of the series at hand, as slices of the body. Reused.
     labels: Vec<(&'a [u8], &'a [u8])>,
+    hasher: IdentityHasher,
+    /// Samples of the series at hand. Reused.
+    bodies: Vec<&'a [u8]>,
     /// Series named for the first time in this very request.
-    named: BTreeSet<wire::SeriesId>,
+    named: BTreeSet<SeriesId>,
 }
 
 impl<'a> Decoder<'a> {
@@ -106,7 +111,7 @@ impl<'a> Decoder<'a> {
 
     fn series(&mut self, body: &'a [u8]) -> Result<(), &'static str> {
         self.labels.clear();
-        let mut samples = 0;
+        self.bodies.clear();
         let mut histograms = 0;
         let mut reader = Reader::new(body);
         while let Some((field, value)) = reader.next()? {
@@ -115,7 +120,7 @@ impl<'a> Decoder<'a> {
                     let label = self::label(label)?;
                     self.labels.push(label);
                 }
-                (2, Wire::Bytes(_)) => samples += 1,
+                (2, Wire::Bytes(sample)) => self.bodies.push(sample),
                 (4, Wire::Bytes(_)) => histograms += 1,
                 _ => {}
             }
@@ -127,42 +132,53 @@ impl<'a> Decoder<'a> {
                 "native histograms are not taken by remote write 1.x here",
             );
         }
-        if let Err(problem) = self.check_labels() {
-            self.refuse(RejectReason::BadLabels, samples, problem);
-            return Ok(());
-        }
-        let mut hasher = IdentityHasher::default();
-        for (name, value) in &self.labels {
-            hasher.label(name, value);
-        }
-        let id = hasher.finish();
-        if !(self.known)(id) && self.named.insert(id) {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let labels = Labels::new(self.labels.iter().map(|(n, v)| (text(n), text(v))).collect());
-            self.batch.new_series.push(info_from_labels(&labels));
-        }
-        let mut reader = Reader::new(body);
-        while let Some((field, value)) = reader.next()? {
-            if let (2, Wire::Bytes(body)) = (field, value) {
-                let (at, value) = sample(body)?;
-                if value.is_finite() {
-                    self.batch.samples.push(Sample { series: id, at, value });
-                } else if value.to_bits() == STALE_NAN_BITS {
-                    self.batch.stale.push((id, at));
-                } else {
-                    self.refuse(
-                        RejectReason::NotANumber,
-                        1,
-                        "the value is NaN or infinite and is kept as a gap",
-                    );
-                }
+        let id = match self.identify() {
+            Ok(id) => id,
+            Err(problem) => {
+                self.refuse(RejectReason::BadLabels, self.bodies.len() as u64, problem);
+                return Ok(());
+            }
+        };
+        for index in 0..self.bodies.len() {
+            let (at, value) = sample(self.bodies[index])?;
+            if value.is_finite() {
+                self.batch.samples.push(Sample { series: id, at, value });
+            } else if value.to_bits() == STALE_NAN_BITS {
+                self.batch.stale.push((id, at));
+            } else {
+                self.refuse(
+                    RejectReason::NotANumber,
+                    1,
+                    "the value is NaN or infinite and is kept as a gap",
+                );
             }
         }
         Ok(())
     }
 
-    /// Sorted, unique, non-empty, within the limits, UTF-8.
-    fn check_labels(&self) -> Result<(), &'static str> {
+    /// The id of the series at hand; describes the series if it is new. What costs time is checked for new series alone:
+    /// labels with the bytes of a known series are as good as that series' were.
+    fn identify(&mut self) -> Result<SeriesId, &'static str> {
+        self.check_sizes()?;
+        self.hasher.clear();
+        for (name, value) in &self.labels {
+            self.hasher.label(name, value);
+        }
+        let id = self.hasher.finish();
+        if (self.known)(id) && self.hasher.is_unambiguous() {
+            return Ok(id);
+        }
+        self.check_text()?;
+        if !(self.known)(id) && self.named.insert(id) {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let labels = Labels::new(self.labels.iter().map(|(n, v)| (text(n), text(v))).collect());
+            self.batch.new_series.push(info_from_labels(&labels));
+        }
+        Ok(id)
+    }
+
+    /// Not empty and within the limits.
+    fn check_sizes(&self) -> Result<(), &'static str> {
         if self.labels.is_empty() {
             return Err("the series has no labels");
         }
@@ -170,14 +186,21 @@ impl<'a> Decoder<'a> {
             return Err("the series has too many labels");
         }
         for (name, value) in &self.labels {
-            if name.is_empty() {
-                return Err("a label has an empty name");
-            }
             if name.len() > self.limits.max_label_name_bytes {
                 return Err("a label's name is too long");
             }
             if value.len() > self.limits.max_label_value_bytes {
                 return Err("a label's value is too long");
+            }
+        }
+        Ok(())
+    }
+
+    /// Named, UTF-8, sorted, unique.
+    fn check_text(&self) -> Result<(), &'static str> {
+        for (name, value) in &self.labels {
+            if name.is_empty() {
+                return Err("a label has an empty name");
             }
             if std::str::from_utf8(name).is_err() || std::str::from_utf8(value).is_err() {
                 return Err("a label is not UTF-8");

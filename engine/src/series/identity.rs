@@ -3,7 +3,7 @@
 use super::class::classify;
 use wire::series::SeriesInfo;
 use wire::{EntityId, SeriesId};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A label set, sorted by name, names unique.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -53,29 +53,44 @@ impl Labels {
 }
 
 /// Computes a series id label by label, without building a [`Labels`]. Labels must come sorted by name.
-#[derive(Clone, Default)]
-pub struct IdentityHasher(Xxh3);
-
-impl std::fmt::Debug for IdentityHasher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("IdentityHasher")
-    }
+///
+/// It collects the bytes and hashes them in one go: for the hundred bytes of a usual label set that is several times faster
+/// than a streaming hash. Reused through [`IdentityHasher::clear`] it allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub struct IdentityHasher {
+    canonical: Vec<u8>,
+    labels: usize,
 }
 
 impl IdentityHasher {
     /// Adds one label.
     pub fn label(&mut self, name: &[u8], value: &[u8]) {
-        self.0.update(name);
-        self.0.update(&[0xFF]);
-        self.0.update(value);
-        self.0.update(&[0xFF]);
+        self.canonical.extend_from_slice(name);
+        self.canonical.push(SEPARATOR);
+        self.canonical.extend_from_slice(value);
+        self.canonical.push(SEPARATOR);
+        self.labels += 1;
     }
 
     /// The id.
     pub fn finish(&self) -> SeriesId {
-        SeriesId(self.0.digest())
+        SeriesId(xxh3_64(&self.canonical))
+    }
+
+    /// Whether no name or value holds the separator, so that no other labels have the same bytes. Always so in UTF-8.
+    pub fn is_unambiguous(&self) -> bool {
+        self.canonical.iter().filter(|byte| **byte == SEPARATOR).count() == 2 * self.labels
+    }
+
+    /// Forgets all labels.
+    pub fn clear(&mut self) {
+        self.canonical.clear();
+        self.labels = 0;
     }
 }
+
+/// Ends a name or a value; never occurs in UTF-8.
+const SEPARATOR: u8 = 0xFF;
 
 /// Labels that can name the entity, best first: what Halo's own sources set, OpenTelemetry's and Kubernetes' names, then
 /// Prometheus' target labels.
@@ -116,5 +131,35 @@ pub fn info_from_labels(labels: &Labels) -> SeriesInfo {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
         step_ms: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ids are in databases: they must never change.
+    #[test]
+    fn the_id_is_the_streaming_hash_of_the_documented_bytes() {
+        let labels = Labels::of("PetSite", "latency", Some("p95"));
+        let mut oracle = xxhash_rust::xxh3::Xxh3::new();
+        for text in ["__name__", "latency", "entity", "PetSite", "statistic", "p95"] {
+            oracle.update(text.as_bytes());
+            oracle.update(&[0xFF]);
+        }
+        assert_eq!(labels.id(), SeriesId(oracle.digest()));
+    }
+
+    #[test]
+    fn a_cleared_hasher_starts_over() {
+        let mut hasher = IdentityHasher::default();
+        hasher.label(b"a", b"b");
+        let id = hasher.finish();
+        hasher.label(b"c", b"d\xFF");
+        assert!(!hasher.is_unambiguous());
+        hasher.clear();
+        hasher.label(b"a", b"b");
+        assert!(hasher.is_unambiguous());
+        assert_eq!(hasher.finish(), id);
     }
 }

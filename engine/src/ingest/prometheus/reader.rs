@@ -21,6 +21,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field's number and content; `None` at the end.
+    // Inlined because its answer would go through memory: a third of the decoder's time.
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Option<(u64, Wire<'a>)>, &'static str> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -55,7 +57,19 @@ impl<'a> Reader<'a> {
         Ok(Some((tag >> 3, content)))
     }
 
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, &'static str> {
+        // Tags and lengths are one byte nearly always.
+        match self.rest {
+            [byte, rest @ ..] if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, &'static str> {
         let mut value = 0u64;
         for shift in (0..70).step_by(7) {
             let (byte, rest) = self.rest.split_first().ok_or("a number is cut off")?;

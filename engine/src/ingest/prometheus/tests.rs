@@ -158,6 +158,58 @@ fn one_bad_series_does_not_cost_the_others() {
     assert_eq!(batch.rejections[0].example, "huge: a label's value is too long");
 }
 
+/// A series as bytes, to send what is not UTF-8.
+#[derive(Clone, PartialEq, Message)]
+struct RawRequest {
+    #[prost(message, repeated, tag = "1")]
+    timeseries: Vec<RawSeries>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RawSeries {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<RawLabel>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<ProtoSample>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RawLabel {
+    #[prost(bytes = "vec", tag = "1")]
+    name: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+#[test]
+fn labels_made_to_look_like_a_known_series_are_refused() {
+    let registry = Registry::default();
+    let honest = encode(vec![series(&[("a", "b"), ("c", "d")], &[(1, 1.0)])]);
+    let batch = decode_v1(&honest, &Limits::default(), &registry).unwrap();
+    registry.add(batch.new_series.into_iter().map(std::sync::Arc::new));
+    let forged = RawRequest {
+        timeseries: vec![RawSeries {
+            labels: vec![RawLabel {
+                name: b"a".to_vec(),
+                value: b"b\xFFc\xFFd".to_vec(),
+            }],
+            samples: vec![ProtoSample {
+                value: 1.0,
+                timestamp: 2,
+            }],
+        }],
+    };
+    let body = snap::raw::Encoder::new().compress_vec(&forged.encode_to_vec()).unwrap();
+    let batch = decode_v1(&body, &Limits::default(), &registry).unwrap();
+    assert!(batch.samples.is_empty());
+    assert_eq!(batch.rejections[0].reason, RejectReason::BadLabels);
+    assert!(
+        batch.rejections[0].example.ends_with("not UTF-8"),
+        "{}",
+        batch.rejections[0].example
+    );
+}
+
 #[test]
 fn metadata_alone_is_fine() {
     let request = WriteRequest {
