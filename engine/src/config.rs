@@ -41,6 +41,26 @@ pub struct ReplayConfig {
     pub path: Option<PathBuf>,
     /// Recorded seconds per second.
     pub speed: f64,
+    /// The same while an incident of the recording is open: slow enough for a person to look and decide.
+    pub incident_speed: f64,
+}
+
+impl ReplayConfig {
+    /// Replays `path` (`None`: the bundled recording) at `speed`, and at a tenth of it during incidents.
+    pub fn new(path: Option<PathBuf>, speed: f64) -> Self {
+        Self {
+            path,
+            speed,
+            incident_speed: speed / 10.0,
+        }
+    }
+
+    /// The same at one speed throughout: for tests, which decide in no time.
+    #[must_use]
+    pub fn at_one_speed(mut self) -> Self {
+        self.incident_speed = self.speed;
+        self
+    }
 }
 
 impl Config {
@@ -97,7 +117,7 @@ pub struct RawHost {
 #[serde(deny_unknown_fields)]
 pub struct RawReplay {
     pub path: PathBuf,
-    /// Recorded seconds per second; default 300.
+    /// Recorded seconds per second; default 300. A tenth of it while an incident of the recording is open.
     pub speed: Option<f64>,
 }
 
@@ -158,10 +178,7 @@ impl TryFrom<RawConfig> for Config {
             check(&mut problems, speed.is_finite() && speed > 0.0, || {
                 format!("replay.speed: must be above 0, got {speed}")
             });
-            config.replay = Some(ReplayConfig {
-                path: Some(replay.path),
-                speed,
-            });
+            config.replay = Some(ReplayConfig::new(Some(replay.path), speed));
         }
         if let Some(base) = raw.act.webhook_base {
             check(

@@ -75,7 +75,7 @@ fn local_config(data_dir: Option<PathBuf>, speed: f64) -> anyhow::Result<Config>
         .context("this user has no data directory; name one with --data-dir")?;
     let mut config = Config::new(data_dir);
     config.host_interval_ms = Some(2000);
-    config.replay = (speed > 0.0).then_some(ReplayConfig { path: None, speed });
+    config.replay = (speed > 0.0).then_some(ReplayConfig::new(None, speed));
     Ok(config)
 }
 

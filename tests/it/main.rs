@@ -1,5 +1,7 @@
 //! Checks that cross crates and need nothing outside this process.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test, with its line")]
+
 mod backtest;
 mod handle;
 mod scenarios;

@@ -82,7 +82,7 @@ fn svg(detail: &SeriesDetail, compact: bool) -> String {
 #[test]
 fn the_domain_holds_values_and_band() {
     let (low, high) = value_domain(&detail(vec![point(0, Some(9.0)), point(1, Some(20.0))]));
-    assert!(low < 8.0 && low >= 7.0, "{low}");
+    assert!((7.0..8.0).contains(&low), "{low}");
     assert!(high > 20.0 && high < 21.0, "{high}");
 }
 

@@ -2,8 +2,13 @@
 //!
 //! Every number comes from a detection, every name from the input. Prose is made from templates; nothing is guessed.
 
+mod words;
+
+pub(super) use words::joined;
+use words::{capitalized, change, change_since, relative, unexplained};
+
 use super::cause::{Ranked, Ranking};
-use super::evidence::{Evidence, Point, Track};
+use super::evidence::{Evidence, Track};
 use super::graph::CallGraph;
 use super::incident::Incident;
 use super::kind::kind_of;
@@ -11,7 +16,7 @@ use super::severity::user_facing;
 use super::text::{clock, count, duration, list, metric_name, percent, value};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::incident::{Cause, Claim, Member};
-use wire::series::{Health, SeriesInfo};
+use wire::series::Health;
 use wire::topology::{Entity, EntityKind, Topology};
 use wire::{EntityId, Timestamp};
 
@@ -492,54 +497,4 @@ fn leads_to(incident: &Incident, entity: &EntityId, cause: &EntityId) -> bool {
         at = next;
     }
     false
-}
-
-/// The line of the timeline for a new member.
-pub(super) fn joined(info: &SeriesInfo, point: &Point) -> String {
-    format!("{}: {}", info.entity, change(info, point.expected, point.value))
-}
-
-/// `latency p95 rose from 309 ms to 527 ms`, at its worst from the onset on.
-fn change_since(track: &Track, onset: Timestamp) -> String {
-    let worst = track
-        .points
-        .iter()
-        .filter(|p| p.at >= onset)
-        .max_by(|a, b| a.z.total_cmp(&b.z).then(b.at.cmp(&a.at)));
-    match worst {
-        Some(p) => change(&track.info, p.expected, p.value),
-        None => format!("{} deviates", metric_name(&track.info)),
-    }
-}
-
-fn change(info: &SeriesInfo, expected: f64, observed: f64) -> String {
-    let name = metric_name(info);
-    let (from, to) = (value(info, expected, expected), value(info, observed, expected));
-    if from == to {
-        return format!("{name} was {to}");
-    }
-    let verb = if observed > expected { "rose" } else { "fell" };
-    format!("{name} {verb} from {from} to {to}")
-}
-
-fn relative(deploy: Timestamp, onset: Timestamp) -> String {
-    match onset.millis_since(deploy) {
-        0 => "at the same moment".to_owned(),
-        before @ 1.. => format!("{} before", duration(before)),
-        after => format!("{} after", duration(after)),
-    }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    chars
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-fn unexplained(calls: usize) -> String {
-    match calls {
-        1 => "its one dependency does not explain it".to_owned(),
-        n => format!("none of its {n} dependencies explains it"),
-    }
 }

@@ -272,11 +272,8 @@ fn fused_inference_agrees_with_candle() {
     let forecast: Vec<Vec<f32>> = forecast.to_vec2().unwrap();
     for (i, ours) in models().autoencoder().reconstruct(&windows).iter().enumerate() {
         assert!((ours.forecast - forecast[i][0]).abs() < 1e-4, "window {i}");
-        for t in 0..WINDOW {
-            assert!(
-                (ours.window[t] - reconstruction[i][t]).abs() < 1e-4,
-                "window {i} sample {t}"
-            );
+        for (t, (our, candle)) in ours.window.iter().zip(&reconstruction[i]).enumerate() {
+            assert!((our - candle).abs() < 1e-4, "window {i} sample {t}");
         }
     }
 }

@@ -129,6 +129,8 @@ pub(crate) struct Coordinator {
     started: Timestamp,
     false_alerts_per_series_per_day: f64,
     rate: Rate,
+    /// What the shards last reported.
+    tally: Tally,
     anomalies: u64,
     /// Series that are in an anomalous span, to count spans rather than samples.
     anomalous: BTreeMap<wire::SeriesId, Timestamp>,
@@ -195,6 +197,7 @@ impl Coordinator {
             started: now,
             false_alerts_per_series_per_day: config.detect.false_alerts_per_series_per_day,
             rate: Rate::default(),
+            tally: Tally::default(),
             anomalies: 0,
             anomalous: BTreeMap::new(),
             alerts: 0,
@@ -300,8 +303,13 @@ impl Coordinator {
         }
     }
 
-    /// Moves every lane on, proposes remedies for what is new, and builds the snapshot to show.
-    pub(crate) fn tick(&mut self, now: Timestamp, tally: &Tally, effects: &mut Vec<Effect>) -> wire::stream::Snapshot {
+    /// The shards reported.
+    pub(crate) fn tallied(&mut self, tally: Tally) {
+        self.tally = tally;
+    }
+
+    /// Moves every lane on, and proposes remedies for what is new.
+    pub(crate) fn tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let mut incidents = Vec::new();
         let mut predictions = Vec::new();
         for (name, lane) in &mut self.lanes {
@@ -323,7 +331,6 @@ impl Coordinator {
             self.prediction_changed(change.prediction, now, effects);
         }
         self.expire_proposals(now, effects);
-        self.build_snapshot(now, tally)
     }
 
     fn incident_changed(&mut self, change: IncidentChange, now: Timestamp, effects: &mut Vec<Effect>) {

@@ -65,14 +65,12 @@ impl Engine {
     /// # Errors
     /// Whatever keeps the data directory, the models, the policies or the recording from being used.
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        std::fs::create_dir_all(&config.data_dir)
-            .map_err(|e| Error::io("cannot create the data directory", &config.data_dir, e))?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir.join("halo.db")).await?);
         let models = Arc::new(Models::bundled()?);
         let now = clock.now();
         let (saved, restored) = restore::load(store.as_ref(), &config).await?;
         let thresholds = restored.thresholds.clone();
-        let coordinator = Coordinator::new(&config, models.describe(), restored, now)?;
+        let mut coordinator = Coordinator::new(&config, models.describe(), restored, now)?;
         let executors = Executors::new(config.webhook_base.clone())?;
 
         let (observed, from_shards) = mpsc::channel(COORDINATOR_QUEUE);
@@ -89,10 +87,7 @@ impl Engine {
 
         let (orders, from_people) = mpsc::channel(COORDINATOR_QUEUE);
         let (stop, stopped) = watch::channel(false);
-        let live = Arc::new(Live::new(wire::stream::Snapshot {
-            version: wire::VERSION,
-            ..Default::default()
-        }));
+        let live = Arc::new(Live::new(coordinator.snapshot(now)));
         let engine = Arc::new(Self {
             registry: Registry::default(),
             log,

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use wire::incident::{IncidentState, IncidentSummary};
 use wire::status::Identity;
 use wire::stream::{Delta, Event, Snapshot};
 
@@ -33,6 +34,12 @@ impl Live {
         let mut snapshot = self.lock().clone();
         snapshot.status.identity = identity.clone();
         snapshot
+    }
+
+    /// Whether an incident of `source` is open.
+    pub(crate) fn has_open_incident(&self, source: &str) -> bool {
+        let open = |i: &IncidentSummary| i.source == source && i.state != IncidentState::Resolved;
+        self.lock().incidents.iter().any(open)
     }
 
     /// Replaces the state and tells the readers what changed. The status alone is told only if `with_status`: it moves

@@ -29,11 +29,14 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens or creates the database and brings it to this version's schema.
+    /// Opens or creates the database, and its folder, and brings it to this version's schema.
     ///
     /// # Errors
-    /// [`Error::Store`] if the file cannot be used, [`Error::Migration`] if it was written by a newer version.
+    /// [`Error::Io`] if the folder cannot be made, [`Error::Store`] if the file cannot be used, [`Error::Migration`] if it was written by a newer version.
     pub async fn open(path: &Path) -> Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|e| Error::io("cannot create the data directory", folder, e))?;
+        }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)

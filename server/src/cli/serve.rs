@@ -36,7 +36,7 @@ pub(super) struct ServeArgs {
 /// Arguments of `halo demo`.
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// Recorded seconds per second
+    /// Recorded seconds per second; a tenth of it while an incident of the recording is open
     #[arg(long, default_value_t = 300.0)]
     speed: f64,
     #[command(flatten)]
@@ -90,10 +90,7 @@ pub(super) fn demo(args: DemoArgs, out: &mut impl Write) -> anyhow::Result<ExitC
             .clone()
             .unwrap_or_else(|| PathBuf::from("halo-demo")),
     );
-    config.replay = Some(ReplayConfig {
-        path: None,
-        speed: args.speed,
-    });
+    config.replay = Some(ReplayConfig::new(None, args.speed));
     config.host_interval_ms = Some(HOST_INTERVAL_MS);
     block_on(run(args.place, config, Some(Receiver::default()), lines, out))
 }

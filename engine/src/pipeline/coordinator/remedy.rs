@@ -100,7 +100,6 @@ impl Coordinator {
             .rev()
             .find(|d| d.entity == target && (0..=DEPLOY_WINDOW_MS).contains(&cause.onset.millis_since(d.at)))
             .map(|d| d.version.clone());
-        let lane = self.lanes.get(&LaneName::of(&incident.source));
         Some(Situation {
             kind: TriggerKind::Incident,
             target_kind: entity_kind(&target, &incident.source),
@@ -111,9 +110,7 @@ impl Coordinator {
             deploy,
             incident: Some(incident.id.clone()),
             prediction: None,
-            data_age_secs: lane.map_or(f64::MAX, |lane| {
-                lane.clock.millis_since(incident.last_anomaly) as f64 / 1000.0
-            }),
+            data_age_secs: self.data_age_secs(&target, LaneName::of(&incident.source)),
             actions_last_hour: self.actions_last_hour(&target, now),
             kill_switch: self.killed(),
             target,
@@ -132,10 +129,24 @@ impl Coordinator {
             deploy: None,
             incident: None,
             prediction: Some(prediction.id.clone()),
-            data_age_secs: 0.0,
+            data_age_secs: self.data_age_secs(&prediction.entity, self.lane_of(&prediction.entity)),
             actions_last_hour: self.actions_last_hour(&prediction.entity, now),
             kill_switch: self.killed(),
         }
+    }
+
+    /// How long ago the target was last heard of, on the clock of its lane: nobody may act on what he does not see.
+    fn data_age_secs(&self, target: &EntityId, lane: LaneName) -> f64 {
+        let last_at = self.tally.entities.get(target).and_then(|entry| entry.tally.last_at);
+        match (last_at, self.lanes.get(&lane)) {
+            (Some(at), Some(lane)) => lane.clock.millis_since(at) as f64 / 1000.0,
+            _ => f64::MAX,
+        }
+    }
+
+    fn lane_of(&self, entity: &EntityId) -> LaneName {
+        let entry = self.tally.entities.get(entity);
+        entry.map_or(LaneName::Wall, |entry| LaneName::of(&entry.source))
     }
 
     fn actions_last_hour(&self, target: &EntityId, now: Timestamp) -> u64 {

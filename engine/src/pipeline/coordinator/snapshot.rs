@@ -2,7 +2,6 @@
 
 use super::{Coordinator, LaneName};
 use crate::ingest::{RejectReason, Rejection};
-use crate::pipeline::message::Tally;
 use crate::view::entity_kind;
 use std::collections::{BTreeMap, VecDeque};
 use wire::incident::IncidentState;
@@ -73,13 +72,13 @@ impl Rate {
 
 impl Coordinator {
     /// The state now; `seq` and identity are filled in by whoever publishes it.
-    pub(super) fn build_snapshot(&mut self, now: Timestamp, tally: &Tally) -> Snapshot {
+    pub(crate) fn snapshot(&mut self, now: Timestamp) -> Snapshot {
         Snapshot {
             version: wire::VERSION,
             seq: 0,
-            status: self.build_status(now, tally),
+            status: self.build_status(now),
             incidents: self.build_incidents(),
-            entities: self.build_entities(tally),
+            entities: self.build_entities(),
             edges: self.edges.iter().cloned().collect(),
             predictions: newest(&self.predictions, |p| p.made_at),
             proposals: newest(&self.proposals, |p| p.created),
@@ -87,7 +86,8 @@ impl Coordinator {
         }
     }
 
-    fn build_status(&mut self, now: Timestamp, tally: &Tally) -> Status {
+    fn build_status(&mut self, now: Timestamp) -> Status {
+        let tally = &self.tally;
         let samples = self.sources.values().map(|s| s.samples).sum();
         let sources = self
             .sources
@@ -146,7 +146,7 @@ impl Coordinator {
     }
 
     /// Everything that reports, and everything that is only named by an edge.
-    fn build_entities(&self, tally: &Tally) -> Vec<Entity> {
+    fn build_entities(&self) -> Vec<Entity> {
         let mut member_of: BTreeMap<EntityId, IncidentId> = BTreeMap::new();
         for incident in self
             .lanes
@@ -159,7 +159,7 @@ impl Coordinator {
             }
         }
         let mut entities: BTreeMap<EntityId, Entity> = BTreeMap::new();
-        for (id, entry) in &tally.entities {
+        for (id, entry) in &self.tally.entities {
             entities.insert(
                 id.clone(),
                 Entity {

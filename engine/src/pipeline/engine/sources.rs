@@ -20,6 +20,9 @@ use wire::status::Replay;
 
 const HOST_SOURCE: &str = "host";
 
+/// How often the replay's clock moves and its speed is looked at.
+const REPLAY_BEAT: Duration = Duration::from_millis(250);
+
 /// Starts the configured sources.
 pub(super) fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, stopped: &watch::Receiver<bool>) -> Result<()> {
     if let Some(interval_ms) = engine.config.host_interval_ms {
@@ -90,7 +93,7 @@ async fn play(engine: Arc<Engine>, recording: Recording, config: ReplayConfig) {
     let player = Player {
         engine,
         recording,
-        speed: config.speed,
+        config,
     };
     if let Err(error) = player.run().await {
         tracing::error!(%error, "the recording stopped");
@@ -100,7 +103,7 @@ async fn play(engine: Arc<Engine>, recording: Recording, config: ReplayConfig) {
 struct Player {
     engine: Arc<Engine>,
     recording: Recording,
-    speed: f64,
+    config: ReplayConfig,
 }
 
 impl Player {
@@ -126,14 +129,37 @@ impl Player {
             self.engine.ingest(REPLAY_SOURCE, self.batch(row)).await?;
             self.tell(Order::ReplayAt(self.state(at, "live"))).await?;
             if let Some(next) = frame.times.get(row + 1) {
-                let wait_secs = next.millis_since(at) as f64 / 1000.0 / self.speed;
-                tokio::time::sleep(Duration::try_from_secs_f64(wait_secs).unwrap_or_default()).await;
+                self.wait(at, *next).await?;
             }
         }
         if let Some(last) = frame.times.last() {
             self.tell(Order::ReplayAt(self.state(*last, "finished"))).await?;
         }
         Ok(())
+    }
+
+    /// Lets the recorded time from `at` to `next` pass, faster or slower as incidents open and resolve.
+    async fn wait(&self, at: Timestamp, next: Timestamp) -> Result<()> {
+        let gap_ms = next.millis_since(at) as f64;
+        let mut passed_ms = 0.0;
+        while passed_ms < gap_ms {
+            let speed = self.speed();
+            let pause_secs = ((gap_ms - passed_ms) / 1000.0 / speed).min(REPLAY_BEAT.as_secs_f64());
+            tokio::time::sleep(Duration::try_from_secs_f64(pause_secs).unwrap_or_default()).await;
+            passed_ms += (pause_secs * 1000.0 * speed).max(1.0);
+            let clock = at + (passed_ms.min(gap_ms - 1.0) as i64);
+            self.tell(Order::ReplayAt(self.state(clock, "live"))).await?;
+        }
+        Ok(())
+    }
+
+    /// Recorded seconds per second, now.
+    fn speed(&self) -> f64 {
+        if self.engine.live.has_open_incident(REPLAY_SOURCE) {
+            self.config.incident_speed
+        } else {
+            self.config.speed
+        }
     }
 
     /// Everything before `first_live` goes to the detectors as history.
@@ -197,7 +223,7 @@ impl Player {
             clock,
             starts: times.first().copied().unwrap_or_default(),
             ends: times.last().copied().unwrap_or_default(),
-            speed: self.speed,
+            speed: self.speed(),
             phase: phase.to_owned(),
         }
     }

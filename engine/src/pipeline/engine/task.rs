@@ -14,8 +14,8 @@ use tokio::time::MissedTickBehavior;
 use wire::command::Command;
 use wire::incident::IncidentDetail;
 use wire::proposal::AuditEntry;
-use wire::query::{ApiError, Reply};
-use wire::series::Marker;
+use wire::query::{ApiError, ErrorKind, Reply};
+use wire::series::{Marker, MetricClass};
 use wire::status::{Identity, Replay};
 use wire::topology::{Deploy, Edge};
 use wire::{EntityId, IncidentId, ProposalId};
@@ -109,13 +109,19 @@ pub(super) async fn run(
             _ = stopped.changed() => Event::Stop,
         };
         let mut effects = Vec::new();
+        let mut reply = None;
+        let mut moved_on = false;
         match event {
             Event::Observed(Some(message)) => coordinator.observed(message, engine.clock.now()),
-            Event::Order(Some(order)) => serve(&engine, &mut coordinator, order, &mut effects),
+            Event::Order(Some(order)) => reply = serve(&engine, &mut coordinator, order, &mut effects),
             Event::Tick => {
                 ticks += 1;
+                // Shards that are busy (learning history at a start, say) must not keep anything from being shown: with
+                // their answer outstanding, the tick goes on with the last one.
                 if tally.is_none() {
                     tally = Some(ask_shards(&engine, coordinator.clocks()));
+                } else {
+                    moved_on = true;
                 }
                 if ticks.is_multiple_of(TICKS_PER_SEAL) {
                     let everything = ticks.is_multiple_of(TICKS_PER_CHECKPOINT)
@@ -131,17 +137,37 @@ pub(super) async fn run(
             Event::Tallied(result) => {
                 tally = None;
                 if let Ok(tally) = result {
-                    let snapshot = coordinator.tick(engine.clock.now(), &tally, &mut effects);
-                    engine.live.publish(snapshot, ticks.is_multiple_of(TICKS_PER_STATUS));
+                    coordinator.tallied(tally);
+                    moved_on = true;
                 }
             }
             Event::Observed(None) | Event::Order(None) | Event::Stop => break,
         }
-        carry_out(&engine, effects).await;
+        if moved_on {
+            coordinator.tick(engine.clock.now(), &mut effects);
+        }
+        let kept = carry_out(&engine, &mut coordinator, effects).await;
+        if let Some((reply, result)) = reply {
+            // What a person is told has happened is on record by then.
+            let result = result.and_then(|done| kept.map(|()| done));
+            let _ = reply.send(result);
+        }
+        if moved_on {
+            let snapshot = coordinator.snapshot(engine.clock.now());
+            engine.live.publish(snapshot, ticks.is_multiple_of(TICKS_PER_STATUS));
+        }
     }
 }
 
-fn serve(engine: &Arc<Engine>, coordinator: &mut Coordinator, order: Order, effects: &mut Vec<Effect>) {
+/// A command's answer, and who waits for it.
+type Answer = (oneshot::Sender<Result<Reply, ApiError>>, Result<Reply, ApiError>);
+
+fn serve(
+    engine: &Arc<Engine>,
+    coordinator: &mut Coordinator,
+    order: Order,
+    effects: &mut Vec<Effect>,
+) -> Option<Answer> {
     let now = engine.clock.now();
     // A reply that nobody waits for any more is no error: the request was given up.
     match order {
@@ -149,9 +175,7 @@ fn serve(engine: &Arc<Engine>, coordinator: &mut Coordinator, order: Order, effe
             identity,
             command,
             reply,
-        } => {
-            let _ = reply.send(coordinator.command(&identity, command, now, effects));
-        }
+        } => return Some((reply, coordinator.command(&identity, command, now, effects))),
         Order::Incident { id, reply } => {
             let _ = reply.send(coordinator.incident(&id));
         }
@@ -171,6 +195,7 @@ fn serve(engine: &Arc<Engine>, coordinator: &mut Coordinator, order: Order, effe
         Order::ReplayAt(replay) => coordinator.replay_at(replay),
         Order::Acted { proposal, outcome } => coordinator.acted(&proposal, outcome, now, effects),
     }
+    None
 }
 
 fn ask_shards(engine: &Arc<Engine>, clocks: Clocks) -> oneshot::Receiver<Tally> {
@@ -203,46 +228,32 @@ fn ask_shards(engine: &Arc<Engine>, clocks: Clocks) -> oneshot::Receiver<Tally> 
 }
 
 /// Stores and starts what was decided. Storing comes first: what is acted on must be on record.
-async fn carry_out(engine: &Arc<Engine>, effects: Vec<Effect>) {
+///
+/// # Errors
+/// `Unavailable` if the store refused: nothing was started then.
+async fn carry_out(engine: &Arc<Engine>, coordinator: &mut Coordinator, effects: Vec<Effect>) -> Result<(), ApiError> {
     let mut changes = Vec::new();
     let mut approved = Vec::new();
     for effect in effects {
         match effect {
-            Effect::SaveIncident(incident) => changes.push(Change::Incident(incident)),
-            Effect::SavePrediction(prediction) => changes.push(Change::Prediction(prediction)),
-            Effect::SaveProposal(proposal) => changes.push(Change::Proposal(proposal)),
-            Effect::SaveDeploy(deploy) => changes.push(Change::Deploy(deploy)),
-            Effect::SaveEdge(edge) => changes.push(Change::Edge(edge)),
-            Effect::AppendAudit(entry) => changes.push(Change::Audit(entry)),
-            Effect::SaveSetting { key, value } => changes.push(Change::Setting { key, value }),
-            Effect::SetThreshold { class, threshold } => {
-                let engine = Arc::clone(engine);
-                tokio::spawn(async move {
-                    for shard in 0..engine.shards.len() {
-                        // An error means that the engine is shutting down.
-                        let _ = engine
-                            .to_shard(shard, ShardMessage::Threshold { class, threshold })
-                            .await;
-                    }
-                });
-            }
+            Effect::SetThreshold { class, threshold } => set_threshold(engine, class, threshold),
             Effect::Execute(action) => approved.push(action),
+            stored => changes.extend(change(stored)),
         }
     }
-    if !changes.is_empty()
-        && let Err(error) = engine.store.save(&changes).await
-    {
-        tracing::error!(%error, changes = changes.len(), "the store refused changes; they are lost on restart");
+    if let Err(error) = save(engine, &changes).await {
         // Nothing may act that is not on record.
+        let mut effects = Vec::new();
         for action in approved {
             let outcome = act::Outcome::refused(format!("the approval could not be recorded: {error}"));
-            let order = Order::Acted {
-                proposal: action.proposal_id().clone(),
-                outcome,
-            };
-            let _ = engine.orders.try_send(order);
+            coordinator.acted(action.proposal_id(), outcome, engine.clock.now(), &mut effects);
         }
-        return;
+        // Most likely refused too; then the proposal is found approved at the next start, and closed without acting.
+        let _ = save(engine, &effects.into_iter().filter_map(change).collect::<Vec<_>>()).await;
+        return Err(ApiError::new(
+            ErrorKind::Unavailable,
+            format!("the store refused to record it, so it will not outlive a restart: {error}; look at the disk"),
+        ));
     }
     for action in approved {
         let engine = Arc::clone(engine);
@@ -256,4 +267,42 @@ async fn carry_out(engine: &Arc<Engine>, effects: Vec<Effect>) {
             let _ = engine.orders.send(Order::Acted { proposal, outcome }).await;
         });
     }
+    Ok(())
+}
+
+/// What an effect leaves in the store.
+fn change(effect: Effect) -> Option<Change> {
+    Some(match effect {
+        Effect::SaveIncident(incident) => Change::Incident(incident),
+        Effect::SavePrediction(prediction) => Change::Prediction(prediction),
+        Effect::SaveProposal(proposal) => Change::Proposal(proposal),
+        Effect::SaveDeploy(deploy) => Change::Deploy(deploy),
+        Effect::SaveEdge(edge) => Change::Edge(edge),
+        Effect::AppendAudit(entry) => Change::Audit(entry),
+        Effect::SaveSetting { key, value } => Change::Setting { key, value },
+        Effect::SetThreshold { .. } | Effect::Execute(_) => return None,
+    })
+}
+
+async fn save(engine: &Engine, changes: &[Change]) -> crate::error::Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let result = engine.store.save(changes).await;
+    if let Err(error) = &result {
+        tracing::error!(%error, changes = changes.len(), "the store refused changes; they are lost on restart");
+    }
+    result
+}
+
+fn set_threshold(engine: &Arc<Engine>, class: MetricClass, threshold: f32) {
+    let engine = Arc::clone(engine);
+    tokio::spawn(async move {
+        for shard in 0..engine.shards.len() {
+            // An error means that the engine is shutting down.
+            let _ = engine
+                .to_shard(shard, ShardMessage::Threshold { class, threshold })
+                .await;
+        }
+    });
 }

@@ -126,10 +126,7 @@ async fn follow(engine: &Arc<Engine>, mut done: impl FnMut(&Snapshot) -> bool) -
 async fn a_recorded_fault_becomes_an_incident_and_a_remedy_that_waits_for_a_click() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(dir.path());
-    config.replay = Some(ReplayConfig {
-        path: None,
-        speed: 3000.0,
-    });
+    config.replay = Some(ReplayConfig::new(None, 3000.0));
     let engine = start(config).await;
     let handle = engine.handle(operator());
     let pending = |s: &Snapshot| s.proposals.iter().any(|p| p.state == ProposalState::Pending);
