@@ -46,12 +46,12 @@ pub struct ReplayConfig {
 }
 
 impl ReplayConfig {
-    /// Replays `path` (`None`: the bundled recording) at `speed`, and at a tenth of it during incidents.
+    /// Replays `path` (`None`: the bundled recording) at `speed`, and at a twentieth of it during incidents.
     pub fn new(path: Option<PathBuf>, speed: f64) -> Self {
         Self {
             path,
             speed,
-            incident_speed: speed / 10.0,
+            incident_speed: speed / 20.0,
         }
     }
 
@@ -117,7 +117,7 @@ pub struct RawHost {
 #[serde(deny_unknown_fields)]
 pub struct RawReplay {
     pub path: PathBuf,
-    /// Recorded seconds per second; default 300. A tenth of it while an incident of the recording is open.
+    /// Recorded seconds per second; default 300. A twentieth of it while an incident of the recording is open.
     pub speed: Option<f64>,
 }
 

@@ -4,6 +4,7 @@ mod backtest;
 mod doctor;
 mod serve;
 mod token;
+mod train;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -25,6 +26,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the whole loop over recorded history and say what would have happened
     Backtest(crate::backtest::BacktestArgs),
+    /// Make the bundled models again from synthetic data
+    Train(train::TrainArgs),
     /// Measure the promised figures on this machine
     #[command(hide = true)]
     Bench(crate::bench::BenchArgs),
@@ -45,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::serve(args, &mut out),
         Command::Backtest(args) => backtest::run(&args, &mut out),
         Command::Bench(args) => backtest::bench(&args, &mut out),
+        Command::Train(args) => train::run(&args, &mut out),
         Command::Token(args) => token::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
     };

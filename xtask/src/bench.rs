@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::setup::{self, SetupArgs};
 use crate::{browser, demo, shell, web};
 
+mod readme;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
@@ -19,6 +21,9 @@ pub(crate) struct BenchArgs {
     /// One JSON object a line instead of a table
     #[arg(long)]
     json: bool,
+    /// Also write the table into README.md, with the commit and the machine; takes all figures
+    #[arg(long, conflicts_with = "name")]
+    readme: bool,
 }
 
 /// One measured figure, with the peer it stands beside when one was run in the same call.
@@ -58,6 +63,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
                 row(figure)
             }
         );
+    }
+    if args.readme {
+        readme::write(&figures)?;
     }
     Ok(())
 }

@@ -118,15 +118,18 @@ impl Autoencoder {
                     input[t][lane] = x;
                 }
             }
-            arch.dispatch(|| self.run(&input, &mut output));
+            arch.dispatch(Run {
+                model: self,
+                input: &input,
+                output: &mut output,
+            });
             for (lane, window) in group.chunks_exact(WINDOW).enumerate() {
                 visit(window, &output, lane);
             }
         }
     }
 
-    /// Sixteen windows through the network. Inlined into the dispatched closure, so that it is compiled for the widest vectors
-    /// this machine has.
+    /// Sixteen windows through the network.
     #[inline(always)]
     fn run(&self, input: &[Lanes; WINDOW], output: &mut Output) {
         let mut hidden = [[0.0; LANES]; HIDDEN];
@@ -137,9 +140,8 @@ impl Autoencoder {
                 output.forecast = head(&hidden, &self.forecast, self.forecast_bias[0]);
             }
             for (g, gate) in gates.iter_mut().enumerate() {
-                for lane in 0..LANES {
-                    gate[lane] = self.encoder_bias[g] + self.encoder_input[g] * x[lane];
-                }
+                *gate = [self.encoder_bias[g]; LANES];
+                add_scaled(gate, self.encoder_input[g], x);
             }
             step(&self.encoder_hidden, &mut gates, &mut hidden, &mut cell);
         }
@@ -156,10 +158,7 @@ impl Autoencoder {
         for (g, gate) in constant.iter_mut().enumerate() {
             *gate = [self.decoder_bias[g]; LANES];
             for (l, z) in latent.iter().enumerate() {
-                let w = self.decoder_input[g * LATENT + l];
-                for lane in 0..LANES {
-                    gate[lane] += w * z[lane];
-                }
+                add_scaled(gate, self.decoder_input[g * LATENT + l], z);
             }
         }
         hidden = [[0.0; LANES]; HIDDEN];
@@ -169,6 +168,23 @@ impl Autoencoder {
             step(&self.decoder_hidden, &mut gates, &mut hidden, &mut cell);
             output.window[t] = head(&hidden, &self.output, self.output_bias[0]);
         }
+    }
+}
+
+/// A call of [`Autoencoder::run`]. A closure would be compiled on its own, for the oldest machine; this is inlined into what
+/// is compiled for the widest vectors.
+struct Run<'a> {
+    model: &'a Autoencoder,
+    input: &'a [Lanes; WINDOW],
+    output: &'a mut Output,
+}
+
+impl pulp::NullaryFnOnce for Run<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.model.run(self.input, self.output);
     }
 }
 
@@ -191,17 +207,18 @@ impl Default for Output {
 #[inline(always)]
 fn step(weights: &[f32], gates: &mut [Lanes; GATES], hidden: &mut [Lanes; HIDDEN], cell: &mut [Lanes; HIDDEN]) {
     // Four gates at a time share every load of the hidden state.
-    for (block, rows) in gates.chunks_exact_mut(4).zip(weights.chunks_exact(4 * HIDDEN)) {
-        let mut sums = [block[0], block[1], block[2], block[3]];
+    let (blocks, _) = gates.as_chunks_mut::<4>();
+    let (rows, _) = weights.as_chunks::<HIDDEN>();
+    let (rows, _) = rows.as_chunks::<4>();
+    for (block, rows) in blocks.iter_mut().zip(rows) {
+        let [mut a, mut b, mut c, mut d] = *block;
         for (j, h) in hidden.iter().enumerate() {
-            for (k, sum) in sums.iter_mut().enumerate() {
-                let w = rows[k * HIDDEN + j];
-                for lane in 0..LANES {
-                    sum[lane] += w * h[lane];
-                }
-            }
+            add_scaled(&mut a, rows[0][j], h);
+            add_scaled(&mut b, rows[1][j], h);
+            add_scaled(&mut c, rows[2][j], h);
+            add_scaled(&mut d, rows[3][j], h);
         }
-        block.copy_from_slice(&sums);
+        *block = [a, b, c, d];
     }
     for j in 0..HIDDEN {
         for lane in 0..LANES {
@@ -209,7 +226,7 @@ fn step(weights: &[f32], gates: &mut [Lanes; GATES], hidden: &mut [Lanes; HIDDEN
             let forget = sigmoid(gates[HIDDEN + j][lane]);
             let update = tanh(gates[2 * HIDDEN + j][lane]);
             let output = sigmoid(gates[3 * HIDDEN + j][lane]);
-            let c = forget * cell[j][lane] + input * update;
+            let c = forget.mul_add(cell[j][lane], input * update);
             cell[j][lane] = c;
             hidden[j][lane] = output * tanh(c);
         }
@@ -221,9 +238,15 @@ fn step(weights: &[f32], gates: &mut [Lanes; GATES], hidden: &mut [Lanes; HIDDEN
 fn head(hidden: &[Lanes; HIDDEN], weights: &[f32], bias: f32) -> Lanes {
     let mut sum = [bias; LANES];
     for (h, &w) in hidden.iter().zip(weights) {
-        for lane in 0..LANES {
-            sum[lane] += w * h[lane];
-        }
+        add_scaled(&mut sum, w, h);
     }
     sum
+}
+
+/// `sum += w * x`, lane by lane.
+#[inline(always)]
+fn add_scaled(sum: &mut Lanes, w: f32, x: &Lanes) {
+    for (sum, x) in sum.iter_mut().zip(x) {
+        *sum = w.mul_add(*x, *sum);
+    }
 }

@@ -16,8 +16,11 @@ use wire::{SeriesId, Timestamp};
 const NEEDED: u64 = 120;
 /// Samples before which nothing is called an anomaly.
 const MIN_SEEN: u64 = 48;
-/// The autoencoder's own calibration learns from every so many samples of a series, whatever the effort.
+/// The autoencoder's own calibration learns from every so many samples of a series, whatever the effort: often while the
+/// series is new, rarely once its tail is its own, for this is most of what an ordinary sample costs.
 const CALIBRATE_EVERY: u64 = 16;
+const CALIBRATE_EVERY_LATER: u64 = 128;
+const LATER: u64 = 4096;
 /// Weight of a suspicious sample when tails learn.
 const SUSPICIOUS: f32 = 0.2;
 
@@ -281,7 +284,7 @@ impl Detector {
             2 => !settled,
             _ => true,
         };
-        let scheduled = seen.is_multiple_of(CALIBRATE_EVERY);
+        let scheduled = calibrates(seen);
         let decides = effort == Effort::Full || can_matter;
         Some(Pending {
             position: 0,
@@ -359,7 +362,7 @@ impl Detector {
         series.tails[FAST].learn(p.residual.fast.abs(), weight);
         series.tails[SLOW].learn(p.residual.slow.abs(), weight);
         series.tails[FOREST].learn(p.forest, weight);
-        if let Some(score) = p.autoencoder.filter(|_| seen.is_multiple_of(CALIBRATE_EVERY)) {
+        if let Some(score) = p.autoencoder.filter(|_| calibrates(seen)) {
             series.tails[AUTOENCODER].learn(score, weight);
         }
         Detection {
@@ -373,6 +376,16 @@ impl Detector {
             confidence: self.confidence(p.slot),
         }
     }
+}
+
+/// Whether the autoencoder's tail learns from the sample with this number.
+fn calibrates(seen: u64) -> bool {
+    let every = if seen < LATER {
+        CALIBRATE_EVERY
+    } else {
+        CALIBRATE_EVERY_LATER
+    };
+    seen.is_multiple_of(every)
 }
 
 /// The decomposition has two looks at a sample and reports the rarer; two looks find twice as much by chance.

@@ -1,7 +1,9 @@
 //! Isolation forest (Liu, Ting, Zhou, ICDM 2008) behind linfa's `Fit` and `Predict`.
 //!
-//! Trees live in one flat array of 8-byte nodes in preorder, so a walk touches few cache lines: the left child is the next
-//! node, the right child's index and the split feature share a word.
+//! A fitted forest is one flat array of 8-byte nodes in preorder: the left child is the next node, the right child's index
+//! and the split feature share a word. That is what files hold; scoring walks a copy laid out for speed ([`walk`]).
+
+mod walk;
 
 use linfa::DatasetBase;
 use linfa::ParamGuard;
@@ -10,6 +12,7 @@ use ndarray::{Array1, Array2, ArrayView1};
 use rand::seq::index;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use walk::Walk;
 
 /// Why a forest could not be fitted.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,8 @@ pub enum ForestError {
     FewRows(usize),
     #[error("isolation forest: {0} features, at most 15 fit a node")]
     ManyFeatures(usize),
+    #[error("isolation forest: {0}")]
+    Malformed(String),
     #[error("isolation forest: {0}")]
     Linfa(#[from] linfa::Error),
 }
@@ -47,6 +52,7 @@ pub struct IsolationForest {
     /// Rows each tree was grown on at most.
     pub(super) subsample: usize,
     pub(super) features: usize,
+    walk: Option<Walk>,
 }
 
 /// A split, or a leaf whose `threshold` is its path length.
@@ -75,6 +81,30 @@ impl IsolationForest {
     /// that the forest was fitted on. O(trees x log subsample).
     #[inline]
     pub fn score(&self, row: &[f32]) -> f32 {
+        let total = match &self.walk {
+            Some(walk) => walk.total_path(row),
+            None => self.total_path(row),
+        };
+        let mean = total / self.roots.len() as f32;
+        (-mean / average_path(self.subsample)).exp2()
+    }
+
+    /// The forest of these nodes, ready to score.
+    pub(super) fn new(nodes: Vec<Node>, roots: Vec<u32>, subsample: usize, features: usize) -> Result<Self, String> {
+        let mut forest = Self {
+            nodes,
+            roots,
+            subsample,
+            features,
+            walk: None,
+        };
+        forest.check()?;
+        forest.walk = Walk::of(&forest);
+        Ok(forest)
+    }
+
+    /// The plain walk, for forests of deeper trees.
+    fn total_path(&self, row: &[f32]) -> f32 {
         let mut total = 0.0;
         for &root in &self.roots {
             let mut at = root as usize;
@@ -92,12 +122,11 @@ impl IsolationForest {
                 };
             }
         }
-        let mean = total / self.roots.len() as f32;
-        (-mean / average_path(self.subsample)).exp2()
+        total
     }
 
     /// Whether every walk ends at a leaf within the arrays: what a file must satisfy before it is used.
-    pub(super) fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), String> {
         let n = self.nodes.len();
         for (i, node) in self.nodes.iter().enumerate() {
             let feature = node.link >> FEATURE_SHIFT;
@@ -186,18 +215,14 @@ impl<T> Fit<Array2<f32>, T, ForestError> for ValidParams {
         let subsample = self.subsample.min(n);
         let limit = (subsample as f32).log2().ceil() as usize;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
-        let mut forest = IsolationForest {
-            nodes: Vec::new(),
-            roots: Vec::with_capacity(self.trees),
-            subsample,
-            features,
-        };
+        let mut nodes = Vec::new();
+        let mut roots = Vec::with_capacity(self.trees);
         for _ in 0..self.trees {
             let mut members = index::sample(&mut rng, n, subsample).into_vec();
-            forest.roots.push(forest.nodes.len() as u32);
-            grow(&mut forest.nodes, rows, &mut members, 0, limit, &mut rng);
+            roots.push(nodes.len() as u32);
+            grow(&mut nodes, rows, &mut members, 0, limit, &mut rng);
         }
-        Ok(forest)
+        IsolationForest::new(nodes, roots, subsample, features).map_err(ForestError::Malformed)
     }
 }
 

@@ -45,8 +45,8 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             seed: 7,
-            series: 600,
-            steps: 2500,
+            series: 200,
+            steps: 300,
             batch: 128,
         }
     }

@@ -54,13 +54,7 @@ pub(super) fn read_forest(data: &[u8]) -> Result<IsolationForest, String> {
         .zip(links)
         .map(|(threshold, link)| Node { threshold, link })
         .collect();
-    let forest = IsolationForest {
-        nodes,
-        roots,
-        subsample: subsample as usize,
-        features: features as usize,
-    };
-    forest.check().map(|()| forest)
+    IsolationForest::new(nodes, roots, subsample as usize, features as usize)
 }
 
 /// The bytes of a forest's file.

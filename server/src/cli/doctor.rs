@@ -3,6 +3,7 @@
 use crate::auth::tokens::TokenFile;
 use crate::http::console;
 use clap::Args;
+use engine::detect::Models;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,16 @@ pub(super) fn run(args: DoctorArgs, out: &mut impl Write) -> anyhow::Result<Exit
             "tokens",
             TokenFile::open(&args.data_dir)
                 .map(|t| t.entries().len().to_string())
+                .map_err(|e| e.to_string()),
+        ),
+        (
+            "models",
+            Models::bundled()
+                .map(|models| {
+                    let each = models.describe();
+                    let names: Vec<String> = each.iter().map(|m| format!("{} {}", m.name, m.version)).collect();
+                    format!("whole: {}", names.join(", "))
+                })
                 .map_err(|e| e.to_string()),
         ),
         ("console", console::built().map(str::to_owned).map_err(str::to_owned)),

@@ -106,3 +106,27 @@ fn scores_lie_between_zero_and_one_whatever_the_row() {
         assert!((0.0..=1.0).contains(&score), "{row:?} {score}");
     }
 }
+
+#[test]
+fn the_fast_walk_takes_the_path_of_the_plain_one() {
+    let (rows, _) = oracle_set();
+    // 13 trees: a group of eight and a rest.
+    let forest = IsolationForest::params()
+        .trees(13)
+        .fit(&DatasetBase::from(rows.clone()))
+        .unwrap();
+    let walk = forest.walk.as_ref().expect("256 rows make trees of eight levels");
+    for row in rows.rows() {
+        let row = row.to_slice().unwrap();
+        assert_eq!(walk.total_path(row).to_bits(), forest.total_path(row).to_bits());
+    }
+    for row in [[f32::NAN; 8], [f32::INFINITY; 8], [f32::NEG_INFINITY; 8]] {
+        assert_eq!(walk.total_path(&row).to_bits(), forest.total_path(&row).to_bits());
+    }
+    let deep = IsolationForest::params()
+        .trees(2)
+        .subsample(1024)
+        .fit(&DatasetBase::from(rows))
+        .unwrap();
+    assert!(deep.walk.is_none() && deep.score(&[0.0; 8]) > 0.0);
+}

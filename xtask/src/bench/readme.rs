@@ -1,0 +1,106 @@
+//! The table of results in the README: no figure without the command, the commit and the machine that gave it.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+use super::{Figure, quantity};
+use crate::shell;
+
+const BEGIN: &str = "<!-- results: written by `cargo xtask bench --readme` -->";
+const END: &str = "<!-- end of results -->";
+
+/// Replaces the table between the two marks.
+///
+/// # Errors
+/// If the README cannot be read or written, or a mark is missing.
+pub(super) fn write(figures: &[Figure]) -> Result<()> {
+    let path = shell::root().join("README.md");
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let text = with_table(&text, &table(figures, &origin()))?;
+    fs::write(&path, text).with_context(|| path.display().to_string())
+}
+
+fn with_table(readme: &str, table: &str) -> Result<String> {
+    let (before, rest) = readme
+        .split_once(BEGIN)
+        .with_context(|| format!("README.md lacks the line {BEGIN}"))?;
+    let (_, after) = rest
+        .split_once(END)
+        .with_context(|| format!("README.md lacks the line {END}"))?;
+    Ok(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
+}
+
+fn table(figures: &[Figure], origin: &str) -> String {
+    let mut text = String::from("| figure | value | goal | beside |\n|---|---:|---:|---|\n");
+    for each in figures {
+        let goal = each.goal.map(|goal| format!("{} {}", quantity(goal), each.unit));
+        let peer = each
+            .peer
+            .as_ref()
+            .zip(each.peer_value)
+            .map(|(peer, value)| format!("{peer}: {} {}", quantity(value), each.unit));
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "| `{}` | {} {} | {} | {} |",
+            each.figure,
+            quantity(each.value),
+            each.unit,
+            goal.unwrap_or_default(),
+            peer.unwrap_or_default()
+        );
+    }
+    let _ = writeln!(text, "\n{origin}");
+    text
+}
+
+/// Commit and machine.
+fn origin() -> String {
+    let git = |args: &[&str]| shell::read(shell::command("git").args(args)).unwrap_or_default();
+    let mut commit = git(&["rev-parse", "--short", "HEAD"]).trim().to_owned();
+    // The README itself is about to change; anything else that differs makes it another program.
+    if !git(&["status", "--porcelain", "--", ".", ":!README.md"])
+        .trim()
+        .is_empty()
+    {
+        commit.push_str(" with changes");
+    }
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("unknown processor", |(_, model)| model);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("Measured by `cargo xtask bench` at commit {commit} on {cores} cores of {model}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BEGIN, END, Figure, table, with_table};
+
+    #[test]
+    fn the_table_replaces_the_one_before_and_nothing_else() {
+        let figures = [Figure {
+            figure: "http.samples".to_owned(),
+            value: 123_456.7,
+            unit: "samples/s".to_owned(),
+            higher_is_better: true,
+            peer: None,
+            peer_value: None,
+            ratio: None,
+            goal: Some(300_000.0),
+        }];
+        let table = table(&figures, "here");
+        assert!(
+            table.contains("| `http.samples` | 123457 samples/s | 300000 samples/s |  |"),
+            "{table}"
+        );
+        let readme = format!("a\n{BEGIN}\nold\n{END}\nb\n");
+        let once = with_table(&readme, &table).unwrap();
+        assert!(once.starts_with("a\n") && once.ends_with("\nb\n") && !once.contains("old"));
+        assert_eq!(with_table(&once, &table).unwrap(), once);
+        assert!(with_table("no marks", &table).is_err());
+    }
+}
