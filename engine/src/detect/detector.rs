@@ -23,6 +23,11 @@ const CALIBRATE_EVERY_LATER: u64 = 128;
 const LATER: u64 = 4096;
 /// Weight of a suspicious sample when tails learn.
 const SUSPICIOUS: f32 = 0.2;
+/// A run of rare samples teaches the tails once, by its worst, when it is over: learning while it lasts would talk a fault
+/// down before it is believed. One longer than this is the new normal, and taught sample by sample.
+const LONG_RUN: u8 = 64;
+/// No raw score of any member.
+const NONE: [f32; RAWS] = [f32::NAN; RAWS];
 
 /// How a series stands with the detector.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +64,8 @@ struct Series {
     tails: [Tail; RAWS],
     /// Samples in a row that the joint score called rare enough; an anomaly needs some of them at short steps.
     rare: u8,
+    /// Greatest raw scores of those samples, in the order of the `RAWS` indices; NaN where there is none.
+    worst: [f32; RAWS],
     /// The anomaly now lasting: since when, and how many samples.
     episode: Option<(Timestamp, u32)>,
     in_flight: bool,
@@ -106,6 +113,7 @@ impl Detector {
             class: info.class,
             tails: self.models.tails(info.class),
             rare: 0,
+            worst: NONE,
             episode: None,
             in_flight: false,
         });
@@ -350,21 +358,19 @@ impl Detector {
 
         let step_ms = self.baselines.step_ms(p.slot);
         let series = &mut self.series[p.slot];
-        series.rare = if rare { series.rare.saturating_add(1) } else { 0 };
-        let anomaly = rare && (series.episode.is_some() || series.rare >= samples_to_believe(step_ms));
+        let run = if rare { series.rare.saturating_add(1) } else { 0 };
+        let anomaly = rare && (series.episode.is_some() || run >= samples_to_believe(step_ms));
         series.episode = match (anomaly, series.episode) {
             (true, Some((since, n))) => Some((since, n.saturating_add(1))),
             (true, None) => Some((p.at, 1)),
             (false, _) => None,
         };
 
-        let weight = if rare { SUSPICIOUS } else { 1.0 };
-        series.tails[FAST].learn(p.residual.fast.abs(), weight);
-        series.tails[SLOW].learn(p.residual.slow.abs(), weight);
-        series.tails[FOREST].learn(p.forest, weight);
-        if let Some(score) = p.autoencoder.filter(|_| calibrates(seen)) {
-            series.tails[AUTOENCODER].learn(score, weight);
-        }
+        let autoencoder = p.autoencoder.filter(|_| calibrates(seen)).unwrap_or(f32::NAN);
+        series.learn(
+            [p.residual.fast.abs(), p.residual.slow.abs(), p.forest, autoencoder],
+            run,
+        );
         Detection {
             series: series.id,
             at: p.at,
@@ -374,6 +380,34 @@ impl Detector {
             votes,
             anomaly,
             confidence: self.confidence(p.slot),
+        }
+    }
+}
+
+impl Series {
+    /// Takes in the raw scores of a sample; NaN where there is none. `run`: rare samples in a row, this one included.
+    fn learn(&mut self, raws: [f32; RAWS], run: u8) {
+        self.rare = run;
+        match run {
+            0 => {
+                let worst = std::mem::replace(&mut self.worst, NONE);
+                self.teach(worst, SUSPICIOUS);
+                self.teach(raws, 1.0);
+            }
+            1..=LONG_RUN => {
+                for (worst, raw) in self.worst.iter_mut().zip(raws) {
+                    *worst = worst.max(raw);
+                }
+            }
+            _ => self.teach(raws, SUSPICIOUS),
+        }
+    }
+
+    fn teach(&mut self, raws: [f32; RAWS], weight: f32) {
+        for (tail, raw) in self.tails.iter_mut().zip(raws) {
+            if !raw.is_nan() {
+                tail.learn(raw, weight);
+            }
         }
     }
 }

@@ -356,9 +356,10 @@ proptest! {
         }
     }
 
+    // The shift is small beside 1000 times the noise: a series that varies by less than 0.1 % of its level counts as constant.
     #[test]
     fn scale_and_shift_of_a_series_do_not_change_its_scores(
-        seed in 0..1000_u64, scale in 1e-6..1e6_f64, shift in -1e3..1e3_f64,
+        seed in 0..1000_u64, scale in 1e-6..1e6_f64, shift in -200.0..200.0_f64,
     ) {
         let rows = daily(200, 300, seed);
         let moved: Rows = rows.iter().map(|r| (r.0, (r.1 + shift) * scale)).collect();

@@ -25,6 +25,8 @@ const RELEARN: u16 = 16;
 /// Beyond this many standard deviations a sample is an outlier to the baseline.
 const OUTLIER: f64 = 4.0;
 const CLIP: f64 = 2.5;
+/// Samples that a trend remembers.
+const TREND_MEMORY: f64 = 64.0;
 /// Mean absolute deviation to standard deviation of a normal.
 const TO_SIGMA: f64 = 1.2533;
 /// Any finite input is brought into this range, so that differences stay finite.
@@ -59,7 +61,9 @@ struct State {
     /// Long-term level and mean absolute deviation from it.
     slow: f64,
     slow_error: f64,
+    /// Change per step of the chosen level, over about [`TREND_MEMORY`] and a quarter as many samples.
     trend: f64,
+    recent_trend: f64,
     /// Mean absolute difference, season removed; and of the differences that are not zero.
     difference: f64,
     quantum: f64,
@@ -163,11 +167,12 @@ impl Baselines {
         };
         let step_ms = state.step_ms.max(1);
         let level = state.trackers[chosen].level;
+        let trend = state.trend();
         let mut at = state.last_at;
         let mean = (1..=steps)
             .map(|i| {
                 at = at.saturating_add(step_ms);
-                (level + state.trend * i as f64 + season(at)).clamp(-VALUE_MAX, VALUE_MAX)
+                (level + trend * i as f64 + season(at)).clamp(-VALUE_MAX, VALUE_MAX)
             })
             .collect();
         Some(Outlook {
@@ -175,7 +180,7 @@ impl Baselines {
             step_ms,
             mean,
             level,
-            trend_per_step: state.trend,
+            trend_per_step: trend,
             scale: state.scale(chosen),
         })
     }
@@ -290,6 +295,17 @@ impl State {
         )
     }
 
+    /// What an outlook extrapolates. A step leaves a trend behind that the recent past no longer shows: then that counts.
+    fn trend(&self) -> f64 {
+        if self.recent_trend * self.trend <= 0.0 {
+            0.0
+        } else if self.recent_trend.abs() < 0.5 * self.trend.abs() {
+            self.recent_trend
+        } else {
+            self.trend
+        }
+    }
+
     fn learn(&mut self, y: f64, z: f64, z_slow: f64, change: f64, offset: f64, offsets: [Option<f64>; 3], floor: f64) {
         confirm(&mut self.outliers, &mut self.relearn, z, CONFIRM, RELEARN);
         let memory = self.slow_memory();
@@ -303,7 +319,9 @@ impl State {
         );
 
         let relearning = self.relearn > 0;
-        let before = self.trackers[1].level;
+        // Of the forecaster that speaks for the series: with its season, a level has none left.
+        let speaker = usize::from(self.chosen);
+        let before = self.trackers[speaker].level;
         let plain = [self.trackers[0].error, self.trackers[1].error];
         for (i, tracker) in self.trackers.iter_mut().enumerate() {
             let Some(season) = offsets[i / 2] else { continue };
@@ -315,12 +333,11 @@ impl State {
             let r = y - season - tracker.level;
             tracker.learn(r, GAINS[i % 2], floor, relearning, self.seen);
         }
+        let clip = (TO_SIGMA * self.trackers[speaker].error).max(floor);
+        let moved = (self.trackers[speaker].level - before).clamp(-clip, clip);
+        self.trend += (moved - self.trend) / TREND_MEMORY;
+        self.recent_trend += (moved - self.recent_trend) / (TREND_MEMORY / 4.0);
         self.choose(offsets);
-
-        // Slow trend of the steady level: what an outlook extrapolates.
-        let trend_clip = TO_SIGMA * self.trackers[1].error * 0.2;
-        let moved = (self.trackers[1].level - before).clamp(-trend_clip, trend_clip);
-        self.trend += (moved - self.trend) / 64.0;
 
         let slow_scale = (TO_SIGMA * self.slow_error).max(floor);
         let r = y - offset - self.slow;
