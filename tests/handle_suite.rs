@@ -28,8 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Recorded seconds per second.
 const REPLAY_SPEED: f64 = 20_000.0;
 
-/// Half an hour after the start of the recording's first fault.
-const CUT_SECS: i64 = 1_694_074_800;
+/// The last row of the recording's first fault.
+const CUT_SECS: i64 = 1_694_073_600;
 
 /// One engine as two people see it.
 #[derive(Clone)]
@@ -70,9 +70,13 @@ pub async fn engine(folder: &Path) -> Arc<Engine> {
             .is_some_and(|replay| replay.phase == "finished");
         ended && copy.proposals.iter().any(|p| p.state == ProposalState::Pending)
     };
-    while !ready(&copy) {
-        follow(&mut events, &mut copy).await;
-    }
+    // Events keep coming while nothing happens: the whole wait needs an end, not only each event.
+    soon(async {
+        while !ready(&copy) {
+            follow(&mut events, &mut copy).await;
+        }
+    })
+    .await;
     engine
 }
 

@@ -35,8 +35,8 @@ pub(crate) fn App() -> impl IntoView {
                     <Route path=path!("incidents") view=Incidents />
                     <Route path=path!("incidents/:id") view=Incident />
                     <Route path=path!("topology") view=Topology />
-                    <Route path=path!("metrics") view=Metrics />
-                    <Route path=path!("metrics/:series") view=Metric />
+                    <Route path=path!("series") view=Metrics />
+                    <Route path=path!("series/:series") view=Metric />
                     <Route path=path!("approvals") view=Approvals />
                     <Route path=path!("sources") view=Sources />
                 </ParentRoute>

@@ -161,7 +161,7 @@ impl Command {
             Self::GoNow => Some("/"),
             Self::GoIncidents => Some("/incidents"),
             Self::GoTopology => Some("/topology"),
-            Self::GoMetrics => Some("/metrics"),
+            Self::GoMetrics => Some("/series"),
             Self::GoApprovals => Some("/approvals"),
             Self::GoSources => Some("/sources"),
             Self::GoWall => Some("/wall"),

@@ -41,7 +41,7 @@ pub struct ReplayConfig {
     pub path: Option<PathBuf>,
     /// Recorded seconds per second.
     pub speed: f64,
-    /// The same while an incident of the recording is open: slow enough for a person to look and decide.
+    /// The same while an urgent incident (P1 or P2) of the recording is open: slow enough for a person to look and decide.
     pub incident_speed: f64,
 }
 
@@ -117,7 +117,7 @@ pub struct RawHost {
 #[serde(deny_unknown_fields)]
 pub struct RawReplay {
     pub path: PathBuf,
-    /// Recorded seconds per second; default 300. A twentieth of it while an incident of the recording is open.
+    /// Recorded seconds per second; default 300. A twentieth of it while an urgent incident of the recording is open.
     pub speed: Option<f64>,
 }
 

@@ -12,7 +12,7 @@ import { chromium } from 'playwright-core';
  * How many times faster than recorded the demo runs here. The fault comes after some two recorded hours and lasts less than
  * one: this is fast enough to wait for, and slow enough to act before it is over.
  */
-const SPEED = process.env.HALO_TEST_SPEED ?? '100';
+const SPEED = process.env.HALO_TEST_SPEED ?? '1500';
 
 /** The longest a single expectation may take: the replay must reach the fault, on a machine that does other work too. */
 export const PATIENCE_MS = 240_000;

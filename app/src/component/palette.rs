@@ -202,7 +202,7 @@ fn palette_items(text: RwSignal<String>) -> Memo<Vec<Item>> {
                 items.push(Item::Open {
                     kind: "Metric",
                     label: format!("{} · {}", summary.info.entity, crate::page::metric_name(&summary.info)),
-                    path: format!("/metrics/{}", summary.info.id),
+                    path: format!("/series/{}", summary.info.id),
                 });
             }
         }

@@ -22,7 +22,7 @@ pub(crate) fn PredictionCard(prediction: Prediction) -> impl IntoView {
     view! {
         <li class="prediction" data-row="" data-testid="prediction" data-id=prediction.id.to_string()>
             <div class="prediction__head">
-                <A href=format!("/metrics/{}", prediction.series) attr:class="prediction__title">
+                <A href=format!("/series/{}", prediction.series) attr:class="prediction__title">
                     <b>{prediction.entity.to_string()}</b>
                     " "
                     {prediction.metric.clone()}

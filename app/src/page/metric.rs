@@ -139,7 +139,7 @@ fn Head(shown: RwSignal<Option<SeriesDetail>>, title: Memo<Option<(String, Strin
     view! {
         <header class="metric-head">
             <div>
-                <A href="/metrics" attr:class="crumb" attr:data-command="back"><Icon symbol=Symbol::ChevronLeft />"Metrics"</A>
+                <A href="/series" attr:class="crumb" attr:data-command="back"><Icon symbol=Symbol::ChevronLeft />"Metrics"</A>
                 <h1 data-testid="metric-title">{entity} " " {move || title.get().map(|(_, name)| name)}</h1>
                 <div class="metric-head__facts">
                     {move || summary.get().map(|s| {
@@ -180,7 +180,7 @@ fn Tools(range: Memo<String>, id: SeriesId) -> impl IntoView {
             <div class="segments" role="group" aria-label="Range" data-testid="ranges">
                 {RANGES
                     .map(|(name, label, _)| {
-                        let href = if name.is_empty() { format!("/metrics/{id}") } else { format!("/metrics/{id}?range={name}") };
+                        let href = if name.is_empty() { format!("/series/{id}") } else { format!("/series/{id}?range={name}") };
                         view! {
                             <a
                                 href=href

@@ -77,7 +77,7 @@ pub(crate) fn Metrics() -> impl IntoView {
                         on:input=move |event| {
                             let value = event_target_value(&event);
                             let value = (!value.is_empty()).then_some(value.as_str());
-                            let path = query.with_untracked(|q| super::with_query("/metrics", q, "q", value));
+                            let path = query.with_untracked(|q| super::with_query("/series", q, "q", value));
                             navigate(
                                 &path,
                                 leptos_router::NavigateOptions { replace: true, scroll: false, ..Default::default() },
@@ -146,7 +146,7 @@ fn SeriesRow(first: SeriesSummary, shown: RwSignal<Option<Vec<SeriesSummary>>>) 
     view! {
         <li class="series-row" data-row="" data-testid="series-row" data-id=id.to_string()>
             {move || view! { <HealthBadge health=health.get() /> }}
-            <A href=format!("/metrics/{id}") attr:class="series-row__name">
+            <A href=format!("/series/{id}") attr:class="series-row__name">
                 <b>{entity}</b>
                 <span>{name}</span>
             </A>

@@ -362,7 +362,7 @@ fn PanelSeries(first: SeriesSummary, series: Remote<Vec<SeriesSummary>>) -> impl
     };
     view! {
         <li data-testid="panel-series">
-            <A href=format!("/metrics/{id}") attr:class="vital">
+            <A href=format!("/series/{id}") attr:class="vital">
                 <span class="vital__name">{move || view! { <HealthMark health=health.get() /> }} " " {name}</span>
                 {move || summary.with(|s| view! { <Sparkline values=s.spark.clone() health=s.health /> })}
                 <span class="vital__value num">{value}</span>

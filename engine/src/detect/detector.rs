@@ -6,7 +6,7 @@ use super::calibration::{
 use super::tail::Tail;
 use super::window::Windows;
 use super::{DetectConfig, Detection, Effort, Expected, Models};
-use crate::features::{Baselines, Outlook, Polarity, Residual};
+use crate::features::{Baselines, Outlook, Polarity, Residual, compress};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::series::{MemberVote, MetricClass, SeriesInfo, Votes};
@@ -14,8 +14,10 @@ use wire::{SeriesId, Timestamp};
 
 /// Samples after which a baseline is trusted: confidence 1.
 const NEEDED: u64 = 120;
-/// Samples before which nothing is called an anomaly.
+/// Samples before which nothing is called an anomaly,
 const MIN_SEEN: u64 = 48;
+/// and the time they must span: 48 samples of a second know nothing of a series that anybody would be woken for.
+const MIN_SPAN_MS: i64 = 30 * 60_000;
 /// The autoencoder's own calibration learns from every so many samples of a series, whatever the effort: often while the
 /// series is new, rarely once its tail is its own, for this is most of what an ordinary sample costs.
 const CALIBRATE_EVERY: u64 = 16;
@@ -26,6 +28,10 @@ const SUSPICIOUS: f32 = 0.2;
 /// A run of rare samples teaches the tails once, by its worst, when it is over: learning while it lasts would talk a fault
 /// down before it is believed. One longer than this is the new normal, and taught sample by sample.
 const LONG_RUN: u8 = 64;
+/// A sample this near to its long-term level (in long-term standard deviations), after one within the window that was so far
+/// from it, is a return to normal. Members that look back still see the fault; that must not keep it open.
+const NEAR: f32 = 2.0;
+const FAR: f32 = 3.0;
 /// No raw score of any member.
 const NONE: [f32; RAWS] = [f32::NAN; RAWS];
 
@@ -83,6 +89,8 @@ struct Pending {
     forest: f32,
     rarities: [f32; 2],
     required: f32,
+    /// Whether it is a return to normal.
+    recovered: bool,
     /// Whether the autoencoder is asked, and whether its answer counts for the decision (else only for calibration).
     ask: bool,
     decides: bool,
@@ -189,7 +197,7 @@ impl Detector {
         let last = self.baselines.last(slot);
         SeriesState {
             seen,
-            needed: NEEDED,
+            needed: self.needed(slot),
             confidence: self.confidence(slot),
             step_ms: self.baselines.step_ms(slot),
             last_at: last.map(|l| l.0),
@@ -238,8 +246,13 @@ impl Detector {
         unsquash(detection.score) * required_rarity(self.config.false_alerts_per_series_per_day, step_ms)
     }
 
+    /// Samples after which the baseline of a series is trusted.
+    fn needed(&self, slot: usize) -> u64 {
+        NEEDED.max(least_seen(self.baselines.step_ms(slot)))
+    }
+
     fn confidence(&self, slot: usize) -> f32 {
-        (self.baselines.seen(slot) as f32 / NEEDED as f32).min(1.0)
+        (self.baselines.seen(slot) as f32 / self.needed(slot) as f32).min(1.0)
     }
 
     fn band(&self, slot: usize, mean: f64, scale: f64) -> Expected {
@@ -273,7 +286,11 @@ impl Detector {
     fn cheap_members(&mut self, slot: usize, at: Timestamp, value: f64, effort: Effort) -> Option<Pending> {
         let residual = self.baselines.observe(slot, at, value)?;
         let seen = self.baselines.seen(slot);
+        let recovered = residual.slow.abs() < NEAR && self.windows.greatest(slot) >= compress(FAR);
         self.windows.push(slot, residual.slow);
+        if recovered {
+            self.baselines.restart_local(slot);
+        }
         let series = &self.series[slot];
         let forest = self.models.forest().score(&residual.features);
         let stl = decomposition_rarity(&series.tails, &residual);
@@ -303,6 +320,7 @@ impl Detector {
             forest,
             rarities,
             required,
+            recovered,
             ask: (decides || scheduled) && self.windows.is_full(slot),
             decides,
             autoencoder: None,
@@ -354,9 +372,11 @@ impl Detector {
         let mut order = [p.rarities[0], p.rarities[1], autoencoder.unwrap_or(0.0)];
         order.sort_by(f32::total_cmp);
         let score = squash(0.5 * (order[1] + order[2]) / p.required);
-        let rare = votes.count() >= 2 && self.confirmed(p.slot, order[1], order[2], p.required) && seen >= MIN_SEEN;
-
         let step_ms = self.baselines.step_ms(p.slot);
+        let rare = votes.count() >= 2
+            && self.confirmed(p.slot, order[1], order[2], p.required)
+            && seen >= least_seen(step_ms)
+            && !p.recovered;
         let series = &mut self.series[p.slot];
         let run = if rare { series.rare.saturating_add(1) } else { 0 };
         let anomaly = rare && (series.episode.is_some() || run >= samples_to_believe(step_ms));
@@ -410,6 +430,13 @@ impl Series {
             }
         }
     }
+}
+
+/// Samples before which nothing is called an anomaly, at this interval.
+fn least_seen(step_ms: i64) -> u64 {
+    let spanned = u64::try_from(MIN_SPAN_MS / step_ms.max(1)).unwrap_or(0);
+    // An interval that is not known yet promises nothing.
+    if step_ms > 0 { MIN_SEEN.max(spanned) } else { MIN_SEEN }
 }
 
 /// Whether the autoencoder's tail learns from the sample with this number.

@@ -128,7 +128,7 @@ fn finds(metric: &str, history: usize, step: i64, fault: impl Fn(f64) -> f64, wi
 fn a_shift_is_found_within_two_samples_after_short_history() {
     finds("requests", 576, 300, |v| v + 20.0, 2);
     finds("latency", 180, 60, |v| v + 24.0, 2);
-    finds("cpu", 300, 1, |v| v + 30.0, 4);
+    finds("cpu", 2000, 1, |v| v + 30.0, 4);
 }
 
 #[test]
@@ -181,6 +181,21 @@ fn a_lasting_shift_becomes_the_new_normal() {
     let expected = after[600].expected.unwrap();
     let value = rows[700 + 600].1;
     assert!((expected.mean - value).abs() < 15.0, "{expected:?} {value}");
+}
+
+#[test]
+fn a_return_to_normal_ends_the_anomaly() {
+    for metric in ["latency", "requests", "availability"] {
+        let mut rows = daily(700, 300, 12);
+        for row in &mut rows[620..626] {
+            row.1 += if metric == "availability" { -60.0 } else { 60.0 };
+        }
+        let detections = run_after(metric, &rows, 576);
+        let fault = 620 - 576..626 - 576;
+        assert!(detections[fault.clone()].iter().any(|d| d.anomaly), "{metric}");
+        let late: Vec<_> = detections[fault.end..].iter().filter(|d| d.anomaly).collect();
+        assert!(late.is_empty(), "{metric}: {late:#?}");
+    }
 }
 
 #[test]

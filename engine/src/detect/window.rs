@@ -33,6 +33,12 @@ impl Windows {
         self.next[slot] as usize >= WINDOW
     }
 
+    /// The greatest deviation in the window, of either sign, compressed.
+    pub(super) fn greatest(&self, slot: usize) -> f32 {
+        let ring = &self.values[slot * WINDOW..(slot + 1) * WINDOW];
+        ring.iter().fold(0.0, |greatest, x| greatest.max(x.abs()))
+    }
+
     /// Appends the window of a series to `out`, oldest first.
     pub(super) fn append_to(&self, slot: usize, out: &mut Vec<f32>) {
         let ring = &self.values[slot * WINDOW..(slot + 1) * WINDOW];

@@ -185,6 +185,11 @@ impl Baselines {
         })
     }
 
+    /// Starts the local statistics of a series anew, as a CUSUM is restarted after its alarm: what they gathered is told.
+    pub fn restart_local(&mut self, slot: usize) {
+        self.locals[slot] = Local::QUIET;
+    }
+
     /// Puts a batch estimate of the long-term level and spread in place of the first online one.
     pub(super) fn seed_slow(&mut self, slot: usize, level: f64, error: f64) {
         if self.opened(slot).is_some() {

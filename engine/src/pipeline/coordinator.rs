@@ -348,6 +348,7 @@ impl Coordinator {
             (ChangeKind::Resolved, _) => self.verify_resolved(incident, now, effects),
             _ => {}
         }
+        self.withdraw_superseded(incident, now, effects);
         self.propose_for_incident(incident, now, effects);
         effects.push(Effect::SaveIncident(Box::new(change.incident)));
     }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use wire::incident::{IncidentState, IncidentSummary};
+use wire::incident::{IncidentState, IncidentSummary, Severity};
 use wire::status::Identity;
 use wire::stream::{Delta, Event, Snapshot};
 
@@ -36,9 +36,13 @@ impl Live {
         snapshot
     }
 
-    /// Whether an incident of `source` is open.
-    pub(crate) fn has_open_incident(&self, source: &str) -> bool {
-        let open = |i: &IncidentSummary| i.source == source && i.state != IncidentState::Resolved;
+    /// Whether an incident of `source` is open that somebody should look at now: P1 or P2.
+    pub(crate) fn has_urgent_incident(&self, source: &str) -> bool {
+        let open = |i: &IncidentSummary| {
+            i.source == source
+                && i.state != IncidentState::Resolved
+                && matches!(i.severity, Severity::P1 | Severity::P2)
+        };
         self.lock().incidents.iter().any(open)
     }
 

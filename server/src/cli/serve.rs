@@ -36,7 +36,7 @@ pub(super) struct ServeArgs {
 /// Arguments of `halo demo`.
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// Recorded seconds per second; a twentieth of it while an incident of the recording is open
+    /// Recorded seconds per second; a twentieth of it while an urgent incident of the recording is open
     #[arg(long, default_value_t = 300.0)]
     speed: f64,
     #[command(flatten)]

@@ -47,10 +47,10 @@ describe('explore', () => {
 
   it('drills down to a metric: band, votes and data', async () => {
     const id = detail.causes[0].series ?? detail.members[0].series;
-    await page.goto(`${halo.origin}/metrics`);
+    await page.goto(`${halo.origin}/series`);
     await seen(page, 'metric-search').fill(detail.causes[0].entity);
     await page.locator(`[data-testid="series-row"][data-id="${id}"] a`).first().click();
-    await page.waitForURL(`${halo.origin}/metrics/${id}`);
+    await page.waitForURL(`${halo.origin}/series/${id}`);
     await page.reload();
     await seen(page, 'metric-title').waitFor();
     const chart = page.locator('main canvas').first();
@@ -100,8 +100,8 @@ describe('explore', () => {
       incidents: '/incidents',
       incident: `/incidents/${incident.id}`,
       topology: `/topology?incident=${incident.id}`,
-      metrics: '/metrics',
-      metric: `/metrics/${detail.members[0].series}`,
+      metrics: '/series',
+      metric: `/series/${detail.members[0].series}`,
       approvals: '/approvals',
       sources: '/sources',
     };

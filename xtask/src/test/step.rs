@@ -1,5 +1,6 @@
 //! The steps, in the order in which they run: the cheap ones that fail most first, one build shared by the rest.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -154,10 +155,30 @@ fn clippy(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
 }
 
 fn build(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
-    // Binaries and tests in one call: asked for apart, cargo would choose other features and build the dependencies twice.
+    (finished(&mut build_all(), limit).0, Tally::default())
+}
+
+/// Programs and tests in one call: asked for apart, cargo would choose other features and build the dependencies twice.
+fn build_all() -> Command {
     let mut build = shell::cargo();
-    build.args(["build", "--locked", "--bins", "--tests"]).args(packages());
-    (finished(&mut build, limit).0, Tally::default())
+    build
+        .args([
+            "build", "--locked", "--bins", "--tests", "--test", "real", "--test", "desktop",
+        ])
+        .args(packages());
+    build
+}
+
+/// Where the step `build` left the test of this name.
+fn built_test(name: &str) -> Result<PathBuf> {
+    let artifacts = shell::read(build_all().arg("--message-format=json")).context("the tests could not be built")?;
+    let artifacts = artifacts
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    artifacts
+        .filter(|artifact| artifact["target"]["name"] == name && artifact["target"]["kind"][0] == "test")
+        .find_map(|artifact| artifact["executable"].as_str().map(PathBuf::from))
+        .with_context(|| format!("cargo built no test `{name}`"))
 }
 
 fn unit(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
@@ -181,10 +202,13 @@ fn served(needs: &[Need], name: &str, limit: Duration) -> (Outcome, Tally) {
     if let Some(reason) = lacking(needs) {
         return (Outcome::Skipped(reason), Tally::default());
     }
-    let mut test = shell::cargo();
-    test.args(["test", "--locked"])
-        .args(packages())
-        .args(["--test", name, "--", "--test-threads", "1"]);
+    let test = match built_test(name) {
+        Ok(path) => path,
+        Err(error) => return (Outcome::Failed(format!("{error:#}")), Tally::default()),
+    };
+    let mut test = Command::new(test);
+    test.current_dir(shell::root().join("tests"))
+        .args(["--test-threads", "1"]);
     let (outcome, output) = finished(with_programs(&mut test), limit);
     (outcome, count::from_cargo(&output))
 }

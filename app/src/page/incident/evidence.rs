@@ -110,7 +110,7 @@ fn EvidenceChart(id: SeriesId, entity: EntityId, from: Timestamp, to: Memo<Optio
         })
     };
     view! {
-        <A href=format!("/metrics/{id}") attr:class="evidence__item" attr:data-testid="evidence-chart">
+        <A href=format!("/series/{id}") attr:class="evidence__item" attr:data-testid="evidence-chart">
             <span class="evidence__head">
                 <span class="evidence__name"><b>{entity.to_string()}</b> " " {name}</span>
                 <span class="num">{value}</span>
@@ -159,7 +159,7 @@ fn MemberRow(member: Member) -> impl IntoView {
     view! {
         <tr data-row="" data-testid="member">
             <td>
-                <A href=format!("/metrics/{}", member.series) attr:class="table__link">
+                <A href=format!("/series/{}", member.series) attr:class="table__link">
                     <b>{entity}</b>
                     " "
                     {metric}

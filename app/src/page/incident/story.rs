@@ -56,7 +56,7 @@ fn Step(label: &'static str, class: &'static str, claim: Claim) -> impl IntoView
                     .enumerate()
                     .map(|(at, series)| {
                         view! {
-                            <A href=format!("/metrics/{series}") attr:class="link story__evidence">
+                            <A href=format!("/series/{series}") attr:class="link story__evidence">
                                 <Icon symbol=Symbol::Metric />
                                 {if at == 0 { "Evidence".to_owned() } else { format!("{}", at + 1) }}
                             </A>
@@ -122,7 +122,7 @@ pub(super) fn Causes(causes: Memo<Vec<Cause>>) -> impl IntoView {
 fn Suspect(at: usize, cause: Cause, best: f32) -> impl IntoView {
     let title = format!("{} {}", cause.entity, cause.metric);
     let name = match cause.series {
-        Some(series) => view! { <A href=format!("/metrics/{series}") attr:class="causes__name">{title}</A> }.into_any(),
+        Some(series) => view! { <A href=format!("/series/{series}") attr:class="causes__name">{title}</A> }.into_any(),
         None => view! { <span class="causes__name">{title}</span> }.into_any(),
     };
     view! {
@@ -161,7 +161,7 @@ fn Entry(entry: TimelineEntry) -> impl IntoView {
     let human = entry.actor != "engine";
     let text = match entry.series {
         Some(series) => {
-            view! { <A href=format!("/metrics/{series}") attr:class="timeline__link">{entry.text}</A> }.into_any()
+            view! { <A href=format!("/series/{series}") attr:class="timeline__link">{entry.text}</A> }.into_any()
         }
         None => entry.text.into_any(),
     };

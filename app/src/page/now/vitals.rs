@@ -75,7 +75,7 @@ fn Vital(first: SeriesSummary, series: Remote<Vec<SeriesSummary>>) -> impl IntoV
     };
     view! {
         <li>
-            <A href=format!("/metrics/{id}") attr:class="vital">
+            <A href=format!("/series/{id}") attr:class="vital">
                 <span class="vital__name">{name}</span>
                 {move || summary.with(|s| view! { <Sparkline values=s.spark.clone() health=s.health /> })}
                 <span class="vital__value num">{value}</span>

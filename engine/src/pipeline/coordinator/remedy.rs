@@ -175,7 +175,12 @@ impl Coordinator {
             let same_trouble = other.incident == proposal.incident && other.prediction == proposal.prediction;
             let cooling = acted_at(other).is_some_and(|at| now.millis_since(at) < cooldown_ms);
             // What policy denied before may be allowed by now; as long as it is not, it is not told twice.
-            let stands = other.state != ProposalState::Denied || proposal.state == ProposalState::Denied;
+            let stands = match other.state {
+                ProposalState::Denied => proposal.state == ProposalState::Denied,
+                // Withdrawn before its time: the cause it was for has come back.
+                ProposalState::Expired { .. } => now >= other.expires,
+                _ => true,
+            };
             other.target == proposal.target
                 && other.playbook == proposal.playbook
                 && stands
@@ -304,6 +309,27 @@ impl Coordinator {
     pub(super) fn verified_by(&mut self, who: &str, incident: &Incident, now: Timestamp, effects: &mut Vec<Effect>) {
         let text = format!("{who} resolved the incident");
         self.verified(|p| p.incident.as_ref() == Some(&incident.id), true, &text, now, effects);
+    }
+
+    /// Withdraws what waits for a decision about something that is no longer taken for the cause.
+    pub(super) fn withdraw_superseded(&mut self, incident: &Incident, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some(cause) = &incident.cause else { return };
+        let superseded: Vec<Proposal> = self
+            .proposals
+            .values()
+            .filter(|p| {
+                p.incident.as_ref() == Some(&incident.id)
+                    && p.target != *cause
+                    && matches!(p.state, ProposalState::Pending | ProposalState::Denied)
+            })
+            .cloned()
+            .collect();
+        for mut proposal in superseded {
+            let text = format!("{cause} is the more probable cause by now");
+            self.audit(now, "engine", "withdraw", proposal.id.as_str(), &text, effects);
+            proposal.state = ProposalState::Expired { at: now };
+            self.keep(proposal, effects);
+        }
     }
 
     /// An incident went into an older one, and what was proposed for it with it: nothing is verified by that.

@@ -155,7 +155,7 @@ impl Player {
 
     /// Recorded seconds per second, now.
     fn speed(&self) -> f64 {
-        if self.engine.live.has_open_incident(REPLAY_SOURCE) {
+        if self.engine.live.has_urgent_incident(REPLAY_SOURCE) {
             self.config.incident_speed
         } else {
             self.config.speed
