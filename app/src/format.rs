@@ -78,8 +78,19 @@ pub(crate) fn metric_value(metric: &str, value: f64) -> String {
         Unit::Seconds => seconds(value),
         Unit::Milliseconds => seconds(value / 1000.0),
         Unit::Percent => format!("{} %", significant(value)),
+        // Sources disagree on whether everything is 1 or 100; no fraction is above 1.
+        Unit::Fraction if value.abs() > 1.5 => format!("{} %", significant(value)),
         Unit::Fraction => percent(value),
         Unit::None => si(value),
+    }
+}
+
+/// A difference between values of a metric, in the unit of the greater of them.
+pub(crate) fn metric_difference(metric: &str, difference: f64, greater: f64) -> String {
+    if unit(metric) == Unit::Fraction && greater > 1.5 {
+        format!("{} %", significant(difference))
+    } else {
+        metric_value(metric, difference)
     }
 }
 
@@ -372,6 +383,7 @@ mod tests {
             ("cpu_percent", 93.456, "93.5 %"),
             ("disk_used_ratio", 0.5, "50 %"),
             ("availability", 0.998, "99.8 %"),
+            ("availability", 99.8, "99.8 %"),
             ("requests", 1200.0, "1200"),
         ] {
             assert_eq!(metric_value(metric, value), text, "{metric}");

@@ -371,7 +371,12 @@ impl Detector {
         };
         let mut order = [p.rarities[0], p.rarities[1], autoencoder.unwrap_or(0.0)];
         order.sort_by(f32::total_cmp);
-        let score = squash(0.5 * (order[1] + order[2]) / p.required);
+        let joint = if p.recovered {
+            p.rarities[0]
+        } else {
+            0.5 * (order[1] + order[2])
+        };
+        let score = squash(joint / p.required);
         let step_ms = self.baselines.step_ms(p.slot);
         let rare = votes.count() >= 2
             && self.confirmed(p.slot, order[1], order[2], p.required)

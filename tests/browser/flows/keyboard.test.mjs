@@ -72,9 +72,12 @@ describe('keyboard', () => {
     await page.waitForURL(/\/approvals/);
     await page.locator('[data-testid="proposal-row"]').first().waitFor();
     // The row of that proposal may not be the first.
+    const row = `[data-testid="proposal-row"][data-id="${proposal.id}"]`;
+    await press('k');
     await until('the row has the focus', 15_000, async () => {
+      if (await focused(row)) return true;
       await press('j');
-      return focused(`[data-testid="proposal-row"][data-id="${proposal.id}"]`);
+      return focused(row);
     });
     await press('Enter');
     await page.locator(`[data-testid="proposal"][data-id="${proposal.id}"]`).waitFor();

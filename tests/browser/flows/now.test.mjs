@@ -48,7 +48,7 @@ describe('now', () => {
   });
 
   it('reaches every page by the navigation', async () => {
-    for (const name of ['incidents', 'topology', 'metrics', 'approvals', 'sources', 'now']) {
+    for (const name of ['incidents', 'topology', 'series', 'approvals', 'sources', 'now']) {
       await seen(page, `nav-${name}`).click();
       await page.waitForURL(`${halo.origin}/${name === 'now' ? '' : name}`);
       await page.locator('main h1').first().waitFor();

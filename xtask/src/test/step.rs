@@ -155,23 +155,27 @@ fn clippy(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
 }
 
 fn build(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
-    (finished(&mut build_all(), limit).0, Tally::default())
+    // Binaries and tests in one call: asked for apart, cargo would choose other features and build the dependencies twice.
+    let mut build = shell::cargo();
+    build.args(["build", "--locked", "--bins", "--tests"]).args(packages());
+    (finished(&mut build, limit).0, Tally::default())
 }
 
-/// Programs and tests in one call: asked for apart, cargo would choose other features and build the dependencies twice.
-fn build_all() -> Command {
+/// Builds the tests that `cargo test` leaves out, with the features of the step `build`, and returns where this one is.
+fn built_test(name: &str) -> Result<PathBuf> {
     let mut build = shell::cargo();
     build
         .args([
-            "build", "--locked", "--bins", "--tests", "--test", "real", "--test", "desktop",
+            "build",
+            "--locked",
+            "--lib",
+            "--bins",
+            "--test",
+            "*",
+            "--message-format=json",
         ])
         .args(packages());
-    build
-}
-
-/// Where the step `build` left the test of this name.
-fn built_test(name: &str) -> Result<PathBuf> {
-    let artifacts = shell::read(build_all().arg("--message-format=json")).context("the tests could not be built")?;
+    let artifacts = shell::read(&mut build).context("the tests could not be built: see `cargo build --test '*'`")?;
     let artifacts = artifacts
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());

@@ -26,7 +26,10 @@ pub(super) fn PointPanel(shown: RwSignal<Option<SeriesDetail>>, hover: RwSignal<
 #[component]
 fn Point(metric: String, point: SeriesPoint, hovered: bool) -> impl IntoView {
     let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| format::metric_value(&metric, v));
-    let residual = point.value.zip(point.expected).map(|(v, e)| v - e);
+    let difference = point.value.zip(point.expected).map_or_else(
+        || "–".to_owned(),
+        |(value, expected)| format::metric_difference(&metric, value - expected, value.abs().max(expected.abs())),
+    );
     let at = format::date_clock(point.at, clock::zone_offset_minutes(point.at.as_millis()));
     let band = match (point.lower, point.upper) {
         (Some(low), Some(high)) => format!(
@@ -43,7 +46,7 @@ fn Point(metric: String, point: SeriesPoint, hovered: bool) -> impl IntoView {
                 <div><dt>"Observed"</dt><dd>{show(point.value)}</dd></div>
                 <div><dt>"Expected"</dt><dd>{show(point.expected)}</dd></div>
                 <div><dt>"Band"</dt><dd>{band}</dd></div>
-                <div><dt>"Difference"</dt><dd>{show(residual)}</dd></div>
+                <div><dt>"Difference"</dt><dd>{difference}</dd></div>
                 <div><dt>"Score"</dt><dd>{format!("{:.3}", point.score)}</dd></div>
                 <div><dt>"Decision"</dt><dd>{decision(&point)}</dd></div>
             </dl>
