@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tests::process::{self, Process};
 
-/// A console in either theme has hundreds of colors (text, state, charts); the empty web view has one, the loading ring a few.
-const CONSOLE_COLORS: usize = 100;
+/// A console in either theme has some two thousand colors (text, state, charts); the empty web view has one, the loading ring
+/// and the window's frame a few hundred.
+const CONSOLE_COLORS: usize = 1000;
 
 #[tokio::test]
 async fn the_window_opens_and_shows_the_console() -> Result<()> {

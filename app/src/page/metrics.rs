@@ -123,7 +123,9 @@ enum State {
 #[component]
 fn SeriesRow(first: SeriesSummary, shown: RwSignal<Option<Vec<SeriesSummary>>>) -> impl IntoView {
     let live = live();
-    let source = live.source_of(&first.info.entity);
+    // Found out when it is asked for: the list may come before the entities do.
+    let owner = first.info.entity.clone();
+    let now = move || live.now_of(&live.source_of(&owner));
     let (id, name) = (first.info.id, super::metric_name(&first.info));
     let (entity, metric) = (first.info.entity.to_string(), first.info.metric.clone());
     let summary = Memo::new(move |_| {
@@ -154,7 +156,7 @@ fn SeriesRow(first: SeriesSummary, shown: RwSignal<Option<Vec<SeriesSummary>>>) 
             {move || summary.with(|s| view! { <Sparkline values=s.spark.clone() health=s.health /> })}
             <span class="series-row__value num">{value}</span>
             <span class="series-row__age num">
-                {move || format::relative(summary.with(|s| s.last_at), live.now_of(&source))}
+                {move || format::relative(summary.with(|s| s.last_at), now())}
             </span>
         </li>
     }

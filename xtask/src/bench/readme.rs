@@ -1,4 +1,4 @@
-//! The table of results in the README: no figure without the command, the commit and the machine that gave it.
+//! The table of results in the README, of the figures that have a goal: no figure without the command, the commit and the machine that gave it.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -34,7 +34,7 @@ fn with_table(readme: &str, table: &str) -> Result<String> {
 
 fn table(figures: &[Figure], origin: &str) -> String {
     let mut text = String::from("| figure | value | goal | beside |\n|---|---:|---:|---|\n");
-    for each in figures {
+    for each in figures.iter().filter(|figure| figure.goal.is_some()) {
         let goal = each.goal.map(|goal| format!("{} {}", quantity(goal), each.unit));
         let peer = each
             .peer
@@ -73,7 +73,9 @@ fn origin() -> String {
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unknown processor", |(_, model)| model);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("Measured by `cargo xtask bench` at commit {commit} on {cores} cores of {model}.")
+    format!(
+        "Measured by `cargo xtask bench --readme` (which prints the rest, too) at commit {commit} on {cores} cores of {model}."
+    )
 }
 
 #[cfg(test)]
