@@ -186,6 +186,10 @@ impl TryFrom<RawConfig> for Config {
                 base.starts_with("http://") || base.starts_with("https://"),
                 || format!("act.webhook_base: must start with http:// or https://, got {base:?}"),
             );
+            let authority = base.split("://").nth(1).and_then(|rest| rest.split('/').next());
+            check(&mut problems, authority.is_none_or(|a| !a.contains('@')), || {
+                "act.webhook_base: must hold no user name or password, as every dry run shows it".to_owned()
+            });
             config.webhook_base = Some(base);
         }
         if let Some(max_series) = raw.limits.max_series {
@@ -251,6 +255,18 @@ mod tests {
                 "act.webhook_base",
                 "limits.max_series"
             ]
+        );
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_refused_and_not_repeated() {
+        let raw = RawConfig::parse("[act]\nwebhook_base = \"https://ops:s3cret@hooks.example\"\n").unwrap();
+        let Err(Error::Config(problems)) = Config::try_from(raw) else {
+            panic!("must not be accepted")
+        };
+        assert!(
+            problems[0].contains("act.webhook_base") && !problems[0].contains("s3cret"),
+            "{problems:?}"
         );
     }
 

@@ -1,7 +1,7 @@
 //! `halo backtest DIR --out OUT`: the whole loop over recorded history, and what would have happened.
 //!
 //! The loop sees one row after the other and nothing of the labels; they are read only to score what it did. Files in OUT
-//! depend on the input alone, but for `samples_per_second` in `summary.json`.
+//! depend on the input alone: the same input gives the same bytes.
 
 pub mod input;
 mod output;

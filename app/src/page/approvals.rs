@@ -105,7 +105,8 @@ fn QueueItem(proposal: Proposal, chosen_id: Memo<Option<ProposalId>>) -> impl In
     let current = move || (chosen_id.with(|c| c.as_ref() == Some(&id))).then_some("true");
     view! {
         <li class="queue__item" data-row="" data-testid="proposal-row" data-id=shown_id aria-current=current>
-            <A href attr:class="queue__title">{proposal.title}</A>
+            // Not the router's link: that one calls every row current, whatever its query says.
+            <a href=href class="queue__title">{proposal.title}</a>
             <div class="queue__facts">
                 <ProposalStateBadge state=proposal.state />
                 <RiskBadge risk=proposal.risk />

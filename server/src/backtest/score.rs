@@ -35,7 +35,8 @@ pub struct Summary {
     pub predictions: u64,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub labelled: Option<Labelled>,
-    /// Measured; the only figure that differs between runs.
+    /// Measured: told to people, but in no file, since it differs between runs.
+    #[serde(skip)]
     pub samples_per_second: f64,
 }
 

@@ -1,6 +1,5 @@
 //! The other end of the demo's remediation webhook: a real address that records what it was asked to do.
 
-use super::App;
 use super::reply::{Failure, parse_json};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -29,8 +28,26 @@ struct Received {
     body: serde_json::Value,
 }
 
+impl Receiver {
+    /// Listens on a loopback port of its own, where no server of Halo's runs, until the runtime ends. Returns the base
+    /// address for webhooks.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn listen(self) -> std::io::Result<String> {
+        let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, routes::<()>(self)).await {
+                tracing::error!(%error, "the stand-in for the remediation webhook has ended");
+            }
+        });
+        Ok(format!("http://{address}{BASE}"))
+    }
+}
+
 /// `POST /api/demo/remediation` records and answers 200; `GET` lists. A key that was seen is not recorded twice.
-pub(super) fn routes(receiver: Receiver) -> Router<App> {
+pub(super) fn routes<S: Clone + Send + Sync + 'static>(receiver: Receiver) -> Router<S> {
     Router::new()
         .route(BASE, post(receive).get(list))
         .route(&format!("{BASE}/{{*path}}"), post(receive))

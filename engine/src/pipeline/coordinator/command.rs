@@ -147,7 +147,7 @@ impl Coordinator {
         let id = change.incident.id.clone();
         self.audit(now, who, action, id.as_str(), note, effects);
         effects.push(Effect::SaveIncident(Box::new(change.incident)));
-        format!("{id}: {}", action.replace('_', " "))
+        format!("{id}: {}", past(action))
     }
 
     /// A version went live among the wall clock's sources.
@@ -171,6 +171,15 @@ impl Coordinator {
         effects.push(Effect::SaveDeploy(deploy));
         self.audit(now, who, "deploy", &text, "", effects);
         Ok(format!("deploy of {text} recorded"))
+    }
+}
+
+/// What an order that was carried out did.
+fn past(action: &str) -> &'static str {
+    match action {
+        "acknowledge" => "acknowledged",
+        "resolve" => "resolved",
+        _ => "feedback recorded",
     }
 }
 
