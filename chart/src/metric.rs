@@ -10,6 +10,8 @@ use wire::series::{ForecastPoint, MarkerKind, SeriesDetail, SeriesPoint};
 /// Height of one row of the votes lane, in CSS pixels.
 const LANE: f64 = 9.0;
 const LANE_GAP: f64 = 3.0;
+/// Members that vote, one lane each.
+const LANES: f64 = 4.0;
 /// How far an anomaly's column reaches beyond its outermost samples.
 const REACH: f64 = 2.0;
 /// The forecast takes at most this part of the past's width: a fifth of the chart.
@@ -54,11 +56,7 @@ pub struct MetricFrame {
 impl MetricFrame {
     /// Lays a chart of `size` CSS pixels out.
     pub fn new(detail: &SeriesDetail, size: (f64, f64), compact: bool) -> Self {
-        let lane = if compact {
-            0.0
-        } else {
-            3.0 * LANE + 3.0 * LANE_GAP + 6.0
-        };
+        let lane = if compact { 0.0 } else { LANES * (LANE + LANE_GAP) + 6.0 };
         let (left, right) = if compact {
             (56.0, size.0 - 4.0)
         } else {
@@ -406,6 +404,7 @@ fn votes<DB: DrawingBackend>(
         ("STL", palette.vote_stl),
         ("Forest", palette.vote_forest),
         ("LSTM", palette.vote_autoencoder),
+        ("Novelty", palette.vote_novelty),
     ];
     for (row, (name, color)) in rows.into_iter().enumerate() {
         let top = lane_top + row as f64 * (LANE + LANE_GAP);
@@ -421,7 +420,8 @@ fn votes<DB: DrawingBackend>(
             let vote = match row {
                 0 => point.votes.stl,
                 1 => point.votes.forest,
-                _ => point.votes.autoencoder,
+                2 => point.votes.autoencoder,
+                _ => point.votes.novelty,
             };
             let Some(vote) = vote else { continue };
             let x = (frame.at(point.at) - width / 2.0).max(left);
@@ -451,7 +451,7 @@ fn crosshair<DB: DrawingBackend>(
     };
     let (_, top, _, bottom) = frame.plot;
     let x = frame.at(point.at);
-    let foot = frame.lane_top.map_or(bottom, |lane| lane + 3.0 * (LANE + LANE_GAP));
+    let foot = frame.lane_top.map_or(bottom, |lane| lane + LANES * (LANE + LANE_GAP));
     canvas.line((x, top), (x, foot), scene.palette.text_quiet, 1.0)?;
     if let Some(value) = point.value {
         let at = clip(frame, x, value);

@@ -116,6 +116,7 @@ palette! {
     vote_stl = "--chart-vote-stl",
     vote_forest = "--chart-vote-forest",
     vote_autoencoder = "--chart-vote-autoencoder",
+    vote_novelty = "--chart-vote-novelty",
     ok = "--health-ok",
     watch = "--health-watch",
     watch_ground = "--health-watch-soft",

@@ -13,6 +13,8 @@ mod explain;
 mod forest;
 mod kernel;
 mod models;
+mod novelty;
+mod salience;
 mod tail;
 pub mod train;
 mod weights;
@@ -42,8 +44,11 @@ pub struct Detection {
     pub value: f64,
     /// Expected value and the band it should lie in; NaN-free, `None` before the baseline exists.
     pub expected: Option<Expected>,
-    /// Combined score, 0..1, comparable across series; higher is more anomalous.
+    /// Joint rarity of this sample, 0..1, comparable across series: 0.7 is exactly as rare as the setting allows.
     pub score: f32,
+    /// How much the sample stands out from what the series has lately been like, 0..1, comparable across series: for
+    /// ranking. The first samples of something new stand out most; what lasts stays above the ordinary.
+    pub salience: f32,
     pub votes: Votes,
     /// At least two members agree and the calibration confirms.
     pub anomaly: bool,

@@ -74,7 +74,7 @@ pub struct MemberVote {
     pub vote: bool,
 }
 
-/// The three members. `None`: not evaluated for this sample (it could not have changed the outcome, or is still warming up).
+/// The members. `None`: not evaluated for this sample (it could not have changed the outcome, or is still warming up).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Votes {
     /// Seasonal-trend decomposition.
@@ -83,12 +83,15 @@ pub struct Votes {
     pub forest: Option<MemberVote>,
     /// LSTM autoencoder on residual windows.
     pub autoencoder: Option<MemberVote>,
+    /// Distance from every value seen before.
+    #[serde(default)]
+    pub novelty: Option<MemberVote>,
 }
 
 impl Votes {
     /// How many members say "anomalous".
     pub fn count(&self) -> u8 {
-        [self.stl, self.forest, self.autoencoder]
+        [self.stl, self.forest, self.autoencoder, self.novelty]
             .iter()
             .flatten()
             .map(|m| u8::from(m.vote))

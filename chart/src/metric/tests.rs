@@ -166,6 +166,7 @@ fn a_chart_with_everything_is_drawn_as_before() {
             score: 0.7,
             vote: false,
         }),
+        novelty: Some(MemberVote { score: 0.9, vote: true }),
     };
     let mut full = detail(points);
     full.markers = vec![Marker {

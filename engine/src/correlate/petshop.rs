@@ -112,6 +112,7 @@ fn detect(base: &Baseline, at: Timestamp, value: f64) -> Detection {
             scale: base.scale,
         }),
         score,
+        salience: 0.0,
         votes: Votes::default(),
         anomaly: score >= 0.8,
         confidence: 1.0,

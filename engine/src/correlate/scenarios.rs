@@ -109,6 +109,7 @@ fn observation(entity: &str, metric: &str, at: Timestamp, size: f64) -> Observat
                 scale: f64::abs(scale),
             }),
             score: (size / (size + 2.0)) as f32,
+            salience: 0.0,
             votes: Votes::default(),
             anomaly: size >= 5.0,
             confidence: 1.0,

@@ -4,12 +4,13 @@ use super::tail::Tail;
 use serde::{Deserialize, Serialize};
 use wire::series::MetricClass;
 
-/// What is calibrated: the decomposition's two deviations, the forest, the autoencoder.
-pub(super) const RAWS: usize = 4;
+/// What is calibrated: the decomposition's two deviations, the forest, the autoencoder, novelty.
+pub(super) const RAWS: usize = 5;
 pub(super) const FAST: usize = 0;
 pub(super) const SLOW: usize = 1;
 pub(super) const FOREST: usize = 2;
 pub(super) const AUTOENCODER: usize = 3;
+pub(super) const NOVELTY: usize = 4;
 
 /// Default of [`crate::detect::Detector::threshold`]: the score of a sample exactly as rare as the setting allows.
 pub(super) const THRESHOLD: f32 = 0.7;
@@ -34,6 +35,9 @@ pub(super) struct Tails {
     pub(super) slow: Tail,
     pub(super) forest: Tail,
     pub(super) autoencoder: Tail,
+    /// Absent from files written before there was this member.
+    #[serde(default = "Tail::of_novelty")]
+    pub(super) novelty: Tail,
 }
 
 impl Calibration {
@@ -46,7 +50,7 @@ impl Calibration {
             MetricClass::Saturation => &self.saturation,
             MetricClass::Other => &self.other,
         };
-        [t.fast, t.slow, t.forest, t.autoencoder]
+        [t.fast, t.slow, t.forest, t.autoencoder, t.novelty]
     }
 }
 

@@ -1,8 +1,11 @@
 //! The ensemble over many series.
 
 use super::calibration::{
-    AUTOENCODER, FAST, FOREST, HOLD, RAWS, SLOW, THRESHOLD, VOTE, class_index, required_rarity, squash, unsquash,
+    AUTOENCODER, FAST, FOREST, HOLD, NOVELTY, RAWS, SLOW, THRESHOLD, VOTE, class_index, required_rarity, squash,
+    unsquash,
 };
+use super::novelty::Novelties;
+use super::salience::Salience;
 use super::tail::Tail;
 use super::window::Windows;
 use super::{DetectConfig, Detection, Effort, Expected, Models};
@@ -50,7 +53,7 @@ pub struct SeriesState {
     pub last_value: Option<f64>,
 }
 
-/// Three members over every series of one shard. Reads no clock, socket or file.
+/// Four members over every series of one shard. Reads no clock, socket or file.
 #[derive(Debug)]
 pub struct Detector {
     config: DetectConfig,
@@ -58,6 +61,7 @@ pub struct Detector {
     thresholds: [f32; 5],
     baselines: Baselines,
     windows: Windows,
+    novelties: Novelties,
     series: Vec<Series>,
     slots: BTreeMap<SeriesId, usize>,
     pending: Vec<Pending>,
@@ -74,6 +78,7 @@ struct Series {
     worst: [f32; RAWS],
     /// The anomaly now lasting: since when, and how many samples.
     episode: Option<(Timestamp, u32)>,
+    salience: Salience,
     in_flight: bool,
 }
 
@@ -87,7 +92,10 @@ struct Pending {
     value: f64,
     residual: Residual,
     forest: f32,
-    rarities: [f32; 2],
+    /// Relative to the setting, by the distance alone.
+    novelty: f32,
+    /// Of decomposition, forest, novelty.
+    rarities: [f32; 3],
     required: f32,
     /// Whether it is a return to normal.
     recovered: bool,
@@ -106,6 +114,7 @@ impl Detector {
             thresholds: [THRESHOLD; 5],
             baselines: Baselines::default(),
             windows: Windows::default(),
+            novelties: Novelties::default(),
             series: Vec::new(),
             slots: BTreeMap::new(),
             pending: Vec::new(),
@@ -114,8 +123,10 @@ impl Detector {
 
     /// Adds a series and returns its slot, counted from 0.
     pub fn add_series(&mut self, info: &SeriesInfo) -> usize {
-        let slot = self.baselines.add(Polarity::of(info), info.step_ms);
+        let polarity = Polarity::of(info);
+        let slot = self.baselines.add(polarity, info.step_ms);
         self.windows.add();
+        self.novelties.add(polarity);
         self.series.push(Series {
             id: info.id,
             class: info.class,
@@ -123,6 +134,7 @@ impl Detector {
             rare: 0,
             worst: NONE,
             episode: None,
+            salience: Salience::default(),
             in_flight: false,
         });
         self.slots.insert(info.id, slot);
@@ -157,6 +169,14 @@ impl Detector {
 
     /// Learns history as if it had been observed, from a better start. Nothing in it is an alert.
     pub fn bootstrap(&mut self, slot: usize, history: &[(Timestamp, f64)]) {
+        let finite = history.iter().map(|sample| sample.1).filter(|value| value.is_finite());
+        for (n, value) in finite.enumerate() {
+            if n as u64 >= MIN_SEEN {
+                let novelty = self.novelties.score(slot, value);
+                self.series[slot].tails[NOVELTY].learn(novelty, 1.0);
+            }
+            self.novelties.learn(slot, value);
+        }
         let models = &self.models;
         let windows = &mut self.windows;
         let tails = &mut self.series[slot].tails;
@@ -277,6 +297,7 @@ impl Detector {
             value,
             expected: None,
             score: 0.0,
+            salience: 0.0,
             votes: Votes::default(),
             anomaly: false,
             confidence: self.confidence(slot),
@@ -284,6 +305,12 @@ impl Detector {
     }
 
     fn cheap_members(&mut self, slot: usize, at: Timestamp, value: f64, effort: Effort) -> Option<Pending> {
+        // A sample that the baseline refuses is no part of the past.
+        if !self.baselines.accepts(slot, at, value) {
+            return None;
+        }
+        let novelty = self.novelties.score(slot, value);
+        self.novelties.learn(slot, value);
         let residual = self.baselines.observe(slot, at, value)?;
         let seen = self.baselines.seen(slot);
         let recovered = residual.slow.abs() < NEAR && self.windows.greatest(slot) >= compress(FAR);
@@ -294,20 +321,23 @@ impl Detector {
         let series = &self.series[slot];
         let forest = self.models.forest().score(&residual.features);
         let stl = decomposition_rarity(&series.tails, &residual);
-        let rarities = [stl, series.tails[FOREST].rarity(forest)];
         let required = required_rarity(
             self.config.false_alerts_per_series_per_day,
             self.baselines.step_ms(slot),
         );
+        // Rare by its distance and rare for this very series: counts have gaps of their own.
+        let new = series.tails[NOVELTY].rarity(novelty).min(novelty * required);
+        let rarities = [stl, series.tails[FOREST].rarity(forest), new];
 
         let hold = if series.episode.is_some() { HOLD } else { 1.0 };
         let votes = rarities.map(|r| r >= hold * VOTE * required);
-        let settled = self.confirmed(slot, rarities[0], rarities[1], required);
+        let [best, second] = best_two(&rarities);
+        let settled = self.confirmed(slot, best, second, required);
         let can_matter = match votes.iter().filter(|&&v| v).count() {
             0 => false,
-            // A third member can only raise the mean of the best two.
-            2 => !settled,
-            _ => true,
+            1 => true,
+            // One member more can only raise the mean of the best two.
+            _ => !settled,
         };
         let scheduled = calibrates(seen);
         let decides = effort == Effort::Full || can_matter;
@@ -318,6 +348,7 @@ impl Detector {
             value,
             residual,
             forest,
+            novelty,
             rarities,
             required,
             recovered,
@@ -368,21 +399,21 @@ impl Detector {
             stl: Some(vote(p.rarities[0])),
             forest: Some(vote(p.rarities[1])),
             autoencoder: autoencoder.map(vote),
+            novelty: Some(vote(p.rarities[2])),
         };
-        let mut order = [p.rarities[0], p.rarities[1], autoencoder.unwrap_or(0.0)];
-        order.sort_by(f32::total_cmp);
-        let joint = if p.recovered {
-            p.rarities[0]
-        } else {
-            0.5 * (order[1] + order[2])
-        };
+        let [stl, forest, novelty] = p.rarities;
+        let [best, second] = best_two(&[stl, forest, novelty, autoencoder.unwrap_or(0.0)]);
+        let joint = if p.recovered { stl } else { 0.5 * (best + second) };
         let score = squash(joint / p.required);
         let step_ms = self.baselines.step_ms(p.slot);
         let rare = votes.count() >= 2
-            && self.confirmed(p.slot, order[1], order[2], p.required)
+            && self.confirmed(p.slot, best, second, p.required)
             && seen >= least_seen(step_ms)
             && !p.recovered;
         let series = &mut self.series[p.slot];
+        let salience = series
+            .salience
+            .observe([stl / p.required, forest / p.required, p.novelty], joint / p.required);
         let run = if rare { series.rare.saturating_add(1) } else { 0 };
         let anomaly = rare && (series.episode.is_some() || run >= samples_to_believe(step_ms));
         series.episode = match (anomaly, series.episode) {
@@ -393,7 +424,13 @@ impl Detector {
 
         let autoencoder = p.autoencoder.filter(|_| calibrates(seen)).unwrap_or(f32::NAN);
         series.learn(
-            [p.residual.fast.abs(), p.residual.slow.abs(), p.forest, autoencoder],
+            [
+                p.residual.fast.abs(),
+                p.residual.slow.abs(),
+                p.forest,
+                autoencoder,
+                p.novelty,
+            ],
             run,
         );
         Detection {
@@ -402,6 +439,7 @@ impl Detector {
             value: p.value,
             expected: Some(self.band(p.slot, p.residual.mean, p.residual.scale)),
             score,
+            salience,
             votes,
             anomaly,
             confidence: self.confidence(p.slot),
@@ -435,6 +473,19 @@ impl Series {
             }
         }
     }
+}
+
+/// The two greatest of some rarities, the greatest first.
+fn best_two(rarities: &[f32]) -> [f32; 2] {
+    let mut best = [0.0_f32; 2];
+    for &rarity in rarities {
+        if rarity > best[0] {
+            best = [rarity, best[0]];
+        } else {
+            best[1] = best[1].max(rarity);
+        }
+    }
+    best
 }
 
 /// Samples before which nothing is called an anomaly, at this interval.

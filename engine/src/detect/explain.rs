@@ -57,6 +57,7 @@ fn agreement(votes: Votes) -> String {
         ("decomposition", votes.stl),
         ("isolation forest", votes.forest),
         ("autoencoder", votes.autoencoder),
+        ("novelty", votes.novelty),
     ];
     let yes: Vec<&str> = members
         .iter()
@@ -65,9 +66,8 @@ fn agreement(votes: Votes) -> String {
         .collect();
     match yes.as_slice() {
         [] => String::new(),
-        [one] => format!("; only the {one} objects"),
-        [a, b] => format!("; {a} and {b} agree"),
-        _ => "; decomposition, isolation forest and autoencoder agree".to_owned(),
+        [one] => format!("; only {one} objects"),
+        [first @ .., last] => format!("; {} and {last} agree", first.join(", ")),
     }
 }
 

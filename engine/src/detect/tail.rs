@@ -55,6 +55,16 @@ impl Tail {
         }
     }
 
+    /// Where novelty starts from without a calibration of its own: wide enough that a new series has to earn its alerts.
+    pub(super) fn of_novelty() -> Self {
+        Self {
+            threshold: 0.3,
+            excess: 0.3,
+            excess_square: 0.18,
+            samples: PRIOR_WEIGHT,
+        }
+    }
+
     /// The tail of the median series among `tails`; series that never vary say nothing and are left out.
     pub(super) fn median(tails: &[Self]) -> Self {
         let varied: Vec<&Self> = tails.iter().filter(|t| t.threshold > 0.1).collect();

@@ -97,7 +97,11 @@ fn clean_series_of_every_kind_stay_quiet() {
             _ => "temperature",
         };
         let history = rows.len() / 4;
-        found += alerts(&run_after(metric, &rows, history));
+        let here = alerts(&run_after(metric, &rows, history));
+        if here > 0 {
+            println!("{shape:?} {i}: {here}");
+        }
+        found += here;
         days += rows[rows.len() - 1].0.millis_since(rows[history].0) as f64 / 86_400_000.0;
     }
     println!(

@@ -8,9 +8,10 @@ mod network;
 mod synthetic;
 
 use super::autoencoder::{Autoencoder, WINDOW};
-use super::calibration::{AUTOENCODER, Calibration, FAST, FOREST, RAWS, SLOW, Tails};
+use super::calibration::{AUTOENCODER, Calibration, FAST, FOREST, NOVELTY, RAWS, SLOW, Tails};
 use super::forest::IsolationForest;
 use super::models::{AUTOENCODER_FILE, CALIBRATION_FILE, FOREST_FILE, FORMAT, MANIFEST_FILE, Manifest, ManifestFile};
+use super::novelty::Novelties;
 use super::tail::Tail;
 use super::weights;
 use super::window::Windows;
@@ -149,6 +150,7 @@ struct Collected {
     windows: Vec<f32>,
     fast: Vec<f32>,
     slow: Vec<f32>,
+    novelty: Vec<f32>,
 }
 
 fn collect(seed: u64, i: usize, into: &mut Collected) {
@@ -157,7 +159,11 @@ fn collect(seed: u64, i: usize, into: &mut Collected) {
     let slot = baselines.add(shape.polarity(), 0);
     let mut windows = Windows::default();
     windows.add();
+    let mut novelties = Novelties::default();
+    novelties.add(shape.polarity());
     for (n, &(at, value)) in rows.iter().enumerate() {
+        let novelty = novelties.score(0, value);
+        novelties.learn(0, value);
         let Some(residual) = baselines.observe(slot, at, value) else {
             continue;
         };
@@ -168,6 +174,7 @@ fn collect(seed: u64, i: usize, into: &mut Collected) {
         into.features.push(residual.features);
         into.fast.push(residual.fast.abs());
         into.slow.push(residual.slow.abs());
+        into.novelty.push(novelty);
         if n % STRIDE == 0 && windows.is_full(0) {
             windows.append_to(0, &mut into.windows);
         }
@@ -206,6 +213,7 @@ fn calibrate(config: &TrainConfig, forest: &IsolationForest, autoencoder: &Autoe
             fits[AUTOENCODER].push(Tail::fit(autoencoder.score(&data.windows)));
             fits[FAST].push(Tail::fit(data.fast));
             fits[SLOW].push(Tail::fit(data.slow));
+            fits[NOVELTY].push(Tail::fit(data.novelty));
             if fits[FAST].len() >= config.series / 10 {
                 break;
             }
@@ -215,6 +223,7 @@ fn calibrate(config: &TrainConfig, forest: &IsolationForest, autoencoder: &Autoe
             slow: Tail::median(&fits[SLOW]),
             forest: Tail::median(&fits[FOREST]),
             autoencoder: Tail::median(&fits[AUTOENCODER]),
+            novelty: Tail::median(&fits[NOVELTY]),
         }
     };
     Calibration {

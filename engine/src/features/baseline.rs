@@ -106,14 +106,19 @@ impl Baselines {
         self.states.is_empty()
     }
 
+    /// Whether a sample can be taken in: finite, and after the last one.
+    pub fn accepts(&self, slot: usize, at: Timestamp, value: f64) -> bool {
+        value.is_finite() && at.as_millis() > self.states[slot].last_at
+    }
+
     /// Takes in one sample. `None` while the baseline opens, and for a sample that is not finite or not after the last one:
     /// such a sample changes nothing. O(1).
     pub fn observe(&mut self, slot: usize, at: Timestamp, value: f64) -> Option<Residual> {
-        let state = &mut self.states[slot];
-        let at = at.as_millis();
-        if !value.is_finite() || at <= state.last_at {
+        if !self.accepts(slot, at, value) {
             return None;
         }
+        let state = &mut self.states[slot];
+        let at = at.as_millis();
         let value = value.clamp(-VALUE_MAX, VALUE_MAX);
         if state.seen < WARM_UP as u64 {
             state.seen += 1;

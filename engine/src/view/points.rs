@@ -13,21 +13,23 @@ pub struct Verdict {
     /// Half width of the band; negative if there was no baseline yet.
     half_band: f32,
     score: u8,
-    members: [u8; 3],
-    /// Bits 0..2: members that voted. Bits 3..5: members that were evaluated. Bit 6: anomaly.
-    flags: u8,
+    members: [u8; MEMBERS],
+    /// Bits 0..=3: members that voted. Bits 4..=7: members that were evaluated. Bit 8: anomaly.
+    flags: u16,
 }
 
-const ANOMALY: u8 = 1 << 6;
+const MEMBERS: usize = 4;
+const ANOMALY: u16 = 1 << (2 * MEMBERS);
 
 impl Verdict {
     /// Packs a detection; scores keep 8 bits.
     pub fn new(detection: &Detection) -> Self {
-        let members = [detection.votes.stl, detection.votes.forest, detection.votes.autoencoder];
+        let votes = &detection.votes;
+        let members = [votes.stl, votes.forest, votes.autoencoder, votes.novelty];
         let mut flags = if detection.anomaly { ANOMALY } else { 0 };
         for (bit, member) in members.iter().enumerate() {
             if let Some(member) = member {
-                flags |= 1 << (bit + 3) | u8::from(member.vote) << bit;
+                flags |= 1 << (bit + MEMBERS) | u16::from(member.vote) << bit;
             }
         }
         let (expected, half_band) = detection.expected.map_or((0.0, -1.0), |e: Expected| {
@@ -50,7 +52,7 @@ impl Verdict {
 
     fn votes(&self) -> Votes {
         let member = |bit: usize| {
-            (self.flags & 1 << (bit + 3) != 0).then(|| MemberVote {
+            (self.flags & 1 << (bit + MEMBERS) != 0).then(|| MemberVote {
                 score: f32::from(self.members[bit]) / 255.0,
                 vote: self.flags & 1 << bit != 0,
             })
@@ -59,6 +61,7 @@ impl Verdict {
             stl: member(0),
             forest: member(1),
             autoencoder: member(2),
+            novelty: member(3),
         }
     }
 }
@@ -173,6 +176,7 @@ mod tests {
                 scale: 0.5,
             }),
             score: if anomaly { 0.9 } else { 0.1 },
+            salience: 0.0,
             votes: Votes {
                 stl: Some(MemberVote {
                     score: 0.9,
@@ -183,6 +187,7 @@ mod tests {
                     vote: false,
                 }),
                 autoencoder: None,
+                novelty: None,
             },
             anomaly,
             confidence: 1.0,

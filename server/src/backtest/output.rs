@@ -76,7 +76,7 @@ impl Files {
                 None => format!("{at},{name},0,,,,0,0"),
                 Some(d) => format!(
                     "{at},{name},{:.6},{},{},{},{},{}",
-                    d.score,
+                    d.salience,
                     member(d.votes.stl),
                     member(d.votes.forest),
                     member(d.votes.autoencoder),
@@ -88,7 +88,7 @@ impl Files {
         }
         for (entity, columns) in &self.by_entity {
             let detections = columns.iter().filter_map(|column| row[*column].as_ref());
-            let score = detections.clone().map(|d| d.score).fold(0.0, f32::max);
+            let score = detections.clone().map(|d| d.salience).fold(0.0, f32::max);
             let anomaly = u8::from(detections.clone().any(|d| d.anomaly));
             self.entities.line(&format!("{at},{entity},{score:.6},{anomaly}"))?;
         }

@@ -102,7 +102,7 @@ impl Ledger {
             }
         }
         for (scores, detection) in self.scores.iter_mut().zip(row) {
-            scores.push(detection.map_or(0.0, |d| d.score));
+            scores.push(detection.map_or(0.0, |d| d.salience));
         }
     }
 }

@@ -139,7 +139,7 @@ fn loop_scores(series: &Series, models: Arc<Models>) -> Result<Scored> {
     let mut by_time = BTreeMap::new();
     replay(&input, &options, models, &mut |at, row| {
         if let Some(Some(detection)) = row.first() {
-            by_time.insert(at, (f64::from(detection.score), detection.anomaly));
+            by_time.insert(at, (f64::from(detection.salience), detection.anomaly));
         }
         Ok(())
     })?;

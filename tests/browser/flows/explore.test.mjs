@@ -57,7 +57,7 @@ describe('explore', () => {
     await chart.waitFor();
     assert.ok((await chart.boundingBox()).height > 100, 'the chart has room');
     assert.ok(await isDrawn(chart), 'the chart is not blank');
-    for (const model of ['stl', 'forest', 'autoencoder']) await seen(page, `vote-${model}`).waitFor();
+    for (const model of ['stl', 'forest', 'autoencoder', 'novelty']) await seen(page, `vote-${model}`).waitFor();
     assert.ok((await seen(page, 'explanation').innerText()).length > 10, 'a sentence about the last sample');
     const series = await query(halo.origin, { query: 'series', id });
     assert.ok(series.points.some((point) => point.lower !== null && point.upper !== null), 'an expected band');

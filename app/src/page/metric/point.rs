@@ -54,6 +54,7 @@ fn Point(metric: String, point: SeriesPoint, hovered: bool) -> impl IntoView {
                 <Vote class="stl" name="Seasonal-trend" note="distance from the expected course" vote=point.votes.stl />
                 <Vote class="forest" name="Isolation forest" note="how alone the residuals stand" vote=point.votes.forest />
                 <Vote class="autoencoder" name="LSTM autoencoder" note="how badly the window is rebuilt" vote=point.votes.autoencoder />
+                <Vote class="novelty" name="Novelty" note="how far from every value seen before" vote=point.votes.novelty />
             </div>
         </section>
     }
@@ -61,9 +62,9 @@ fn Point(metric: String, point: SeriesPoint, hovered: bool) -> impl IntoView {
 
 fn decision(point: &SeriesPoint) -> String {
     match (point.anomaly, point.votes.count()) {
-        (true, votes) => format!("anomaly, {votes} of 3 agree"),
+        (true, votes) => format!("anomaly, {votes} of 4 agree"),
         (false, 0) => "normal".to_owned(),
-        (false, votes) => format!("normal, {votes} of 3 object"),
+        (false, votes) => format!("normal, {votes} of 4 object"),
     }
 }
 
