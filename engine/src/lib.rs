@@ -23,6 +23,9 @@ pub mod features;
 
 pub mod detect;
 
+pub mod context;
+pub mod quality;
+
 pub mod correlate;
 
 pub mod predict;
