@@ -3,6 +3,11 @@
 //! [`RawConfig`] is what `halo.toml` says; [`Config::try_from`] checks all of it and lists every problem, each with its
 //! dotted field. Everything has a safe default, so an empty file is a valid configuration.
 
+mod context;
+
+pub use context::{OneOrMany, RawCalendar, RawEvidence, RawEvidenceTable, RawSeries, RawTime, RawWindow};
+
+use crate::context::ContextConfig;
 use crate::detect::DetectConfig;
 use crate::error::Error;
 use crate::pipeline::BrainConfig;
@@ -18,6 +23,8 @@ pub struct Config {
     pub shards: usize,
     pub detect: DetectConfig,
     pub brain: BrainConfig,
+    /// Maintenance, expected events, holidays, settings of single series.
+    pub context: ContextConfig,
     /// A recording to replay beside the live sources.
     pub replay: Option<ReplayConfig>,
     /// Watch this host; milliseconds between two looks. `None`: off.
@@ -71,6 +78,7 @@ impl Config {
             shards: std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 16),
             detect: DetectConfig::default(),
             brain: BrainConfig::default(),
+            context: ContextConfig::default(),
             replay: None,
             host_interval_ms: None,
             webhook_base: None,
@@ -93,6 +101,10 @@ pub struct RawConfig {
     pub replay: Option<RawReplay>,
     pub act: RawAct,
     pub limits: RawLimits,
+    pub maintenance: Vec<RawWindow>,
+    pub expected: Vec<RawWindow>,
+    pub series: Vec<RawSeries>,
+    pub calendar: RawCalendar,
 }
 
 /// `[detect]`
@@ -210,6 +222,7 @@ impl TryFrom<RawConfig> for Config {
             });
             config.retention_ms = i64::from(days) * 24 * 3600 * 1000;
         }
+        config.context = context::context(raw.maintenance, raw.expected, raw.series, raw.calendar, &mut problems);
         if problems.is_empty() {
             Ok(config)
         } else {

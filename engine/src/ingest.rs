@@ -3,6 +3,7 @@
 //! Every decoder yields an [`IngestBatch`] and a list of [`Rejection`]s: bad parts are named and counted, good parts go on.
 
 pub mod admit;
+pub mod calendar;
 pub mod csv;
 pub mod host;
 pub mod prometheus;

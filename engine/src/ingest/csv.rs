@@ -49,6 +49,16 @@ pub struct Label {
     pub cause: Option<EntityId>,
 }
 
+/// A span in which something unusual is expected: a sale, a batch, a migration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectedSpan {
+    pub start: Timestamp,
+    pub end: Timestamp,
+    /// `*` and `?` stand for other characters; `None`: every entity.
+    pub entity: Option<String>,
+    pub note: String,
+}
+
 /// Reads metrics: first column `timestamp`, every other one a series named `entity|metric|statistic`, `entity|metric`, or
 /// a plain name (metric of entity `default`). Rows may come in any order; of two rows with one timestamp the later one
 /// fills what the first left empty.
@@ -210,6 +220,29 @@ pub fn read_labels(reader: impl Read, file: &str) -> Result<Vec<Label>> {
         },
     )?;
     Ok(labels)
+}
+
+/// Reads `start,end` rows with optional `entity` and `note`.
+///
+/// # Errors
+/// [`Error::Input`] for a missing column, a bad timestamp, or an end before its start.
+pub fn read_expected(reader: impl Read, file: &str) -> Result<Vec<ExpectedSpan>> {
+    let mut expected = Vec::new();
+    read_rows(reader, file, &["start", "end"], &["entity", "note"], |_, cells| {
+        let start = parse_time(&cells[0]).map_err(|e| (0, e))?;
+        let end = parse_time(&cells[1]).map_err(|e| (1, e))?;
+        if end < start {
+            return Err((1, "the end is before the start".to_owned()));
+        }
+        expected.push(ExpectedSpan {
+            start,
+            end,
+            entity: (!cells[2].is_empty()).then(|| cells[2].clone()),
+            note: cells[3].clone(),
+        });
+        Ok(())
+    })?;
+    Ok(expected)
 }
 
 /// A timestamp: RFC 3339, or epoch seconds or milliseconds told apart by magnitude (below 10^11 it is seconds, which
@@ -417,6 +450,24 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("e.csv:2:2"), "{error}");
+        let expected = read_expected(
+            "start,end,entity,note\n60,120,shop*,sale\n60,60,,\n".as_bytes(),
+            "x.csv",
+        )
+        .unwrap();
+        assert_eq!(
+            (
+                expected[0].end,
+                expected[0].entity.as_deref(),
+                expected[0].note.as_str()
+            ),
+            (Timestamp(120_000), Some("shop*"), "sale")
+        );
+        assert_eq!(expected[1].entity, None);
+        let error = read_expected("start,end\n60,120\n120,60\n".as_bytes(), "x.csv")
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("x.csv:3:2") && error.contains("before"), "{error}");
         let error = read_labels("start,end\n120,60\n".as_bytes(), "l.csv")
             .unwrap_err()
             .to_string();

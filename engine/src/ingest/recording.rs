@@ -1,8 +1,11 @@
 //! A folder of recorded history, as `halo backtest` reads it and `halo demo` replays it.
 //!
-//! `metrics.csv` or `metrics.csv.gz` is needed; `edges.csv`, `deploys.csv`, `labels.csv` and `recording.toml` are optional.
+//! `metrics.csv` or `metrics.csv.gz` is needed; `edges.csv`, `deploys.csv`, `expected.csv`, `labels.csv` and `recording.toml` are
+//! optional.
 
-use super::csv::{Frame, Label, parse_time, read_deploys, read_edges, read_labels, read_metrics};
+use super::csv::{
+    ExpectedSpan, Frame, Label, parse_time, read_deploys, read_edges, read_expected, read_labels, read_metrics,
+};
 use crate::error::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
@@ -23,6 +26,8 @@ pub struct Recording {
     pub frame: Frame,
     pub edges: Vec<Edge>,
     pub deploys: Vec<Deploy>,
+    /// What was known beforehand to be unusual.
+    pub expected: Vec<ExpectedSpan>,
     /// For scoring only.
     pub labels: Vec<Label>,
 }
@@ -52,14 +57,19 @@ impl Recording {
         let fallback = dir
             .file_name()
             .map_or_else(|| "recording".to_owned(), |n| n.to_string_lossy().into_owned());
-        Self::build(
+        let expected = match open_either(dir, "expected.csv")? {
+            Some((name, reader)) => read_expected(reader, &name)?,
+            None => Vec::new(),
+        };
+        let recording = Self::build(
             fallback,
             &meta,
             metrics,
             open_either(dir, "edges.csv")?,
             open_either(dir, "deploys.csv")?,
             open_either(dir, "labels.csv")?,
-        )
+        )?;
+        Ok(Self { expected, ..recording })
     }
 
     /// The recording that comes with Halo: a part of PetShop (see its ATTRIBUTION.md).
@@ -111,6 +121,7 @@ impl Recording {
             attribution: meta.attribution.clone().unwrap_or_default(),
             live_from,
             frame: read_metrics(metrics.1, &metrics.0)?,
+            expected: Vec::new(),
             edges: edges.map_or(Ok(Vec::new()), |(name, reader)| read_edges(reader, &name))?,
             deploys: deploys.map_or(Ok(Vec::new()), |(name, reader)| read_deploys(reader, &name))?,
             labels: labels.map_or(Ok(Vec::new()), |(name, reader)| read_labels(reader, &name))?,
