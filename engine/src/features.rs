@@ -11,7 +11,7 @@ mod polarity;
 mod residual;
 mod season;
 
-pub use baseline::{Baselines, WARM_UP};
+pub use baseline::{BaselineSlot, Baselines, WARM_UP};
 pub use outlook::Outlook;
 pub use polarity::Polarity;
 pub use residual::{FEATURES, Residual, compress};

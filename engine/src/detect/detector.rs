@@ -1,5 +1,6 @@
 //! The ensemble over many series.
 
+use super::autoencoder::WINDOW;
 use super::calibration::{
     AUTOENCODER, FAST, FOREST, HOLD, NOVELTY, RAWS, SLOW, THRESHOLD, VOTE, class_index, required_rarity, squash,
     unsquash,
@@ -9,7 +10,7 @@ use super::salience::Salience;
 use super::tail::Tail;
 use super::window::Windows;
 use super::{DetectConfig, Detection, Effort, Expected, Models};
-use crate::features::{Baselines, Outlook, Polarity, Residual, compress};
+use crate::features::{BaselineSlot, Baselines, Outlook, Polarity, Residual, compress};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::series::{MemberVote, MetricClass, SeriesInfo, Votes};
@@ -65,6 +66,16 @@ pub struct Detector {
     series: Vec<Series>,
     slots: BTreeMap<SeriesId, usize>,
     pending: Vec<Pending>,
+    /// What masked series had learnt before.
+    masked: BTreeMap<usize, Box<Kept>>,
+}
+
+/// What a series had learnt when it was masked.
+#[derive(Clone, Debug)]
+struct Kept {
+    baseline: BaselineSlot,
+    window: ([f32; WINDOW], u32),
+    series: Series,
 }
 
 #[derive(Clone, Debug)]
@@ -118,6 +129,7 @@ impl Detector {
             series: Vec::new(),
             slots: BTreeMap::new(),
             pending: Vec::new(),
+            masked: BTreeMap::new(),
         }
     }
 
@@ -202,6 +214,25 @@ impl Detector {
         });
         for score in models.reconstruct(&sampled) {
             tails[AUTOENCODER].learn(score, 1.0);
+        }
+    }
+
+    /// Masks a series, or ends its mask. While it is masked its samples are judged as ever; afterwards baseline, season and
+    /// tails are as if those samples had never come. Costs a copy of the series' state at either end, nothing in between.
+    pub fn mask(&mut self, slot: usize, masked: bool) {
+        if masked {
+            let (baselines, windows, series) = (&self.baselines, &self.windows, &self.series);
+            self.masked.entry(slot).or_insert_with(|| {
+                Box::new(Kept {
+                    baseline: baselines.copy_out(slot),
+                    window: windows.copy_out(slot),
+                    series: series[slot].clone(),
+                })
+            });
+        } else if let Some(kept) = self.masked.remove(&slot) {
+            self.baselines.put_back(slot, kept.baseline);
+            self.windows.put_back(slot, kept.window);
+            self.series[slot] = kept.series;
         }
     }
 

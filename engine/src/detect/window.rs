@@ -29,6 +29,19 @@ impl Windows {
         }) as u32;
     }
 
+    /// Copies the ring of a series, and where it goes on.
+    pub(super) fn copy_out(&self, slot: usize) -> ([f32; WINDOW], u32) {
+        let mut ring = [0.0; WINDOW];
+        ring.copy_from_slice(&self.values[slot * WINDOW..(slot + 1) * WINDOW]);
+        (ring, self.next[slot])
+    }
+
+    /// Puts a copy back.
+    pub(super) fn put_back(&mut self, slot: usize, (ring, next): ([f32; WINDOW], u32)) {
+        self.values[slot * WINDOW..(slot + 1) * WINDOW].copy_from_slice(&ring);
+        self.next[slot] = next;
+    }
+
     pub(super) fn is_full(&self, slot: usize) -> bool {
         self.next[slot] as usize >= WINDOW
     }

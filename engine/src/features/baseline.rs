@@ -5,6 +5,10 @@
 //! arXiv 2107.09110, with model choice in place of a fixed period). Errors are Huberised: an outlier pulls a level by at most
 //! one standard deviation. A shift that lasts is believed after [`CONFIRM`] samples.
 
+mod slot;
+
+pub use slot::BaselineSlot;
+
 use super::polarity::Polarity;
 use super::residual::{Local, Residual, bounded};
 use super::season::{Season, SeasonAt};
