@@ -7,6 +7,7 @@
 mod brain;
 mod coordinator;
 mod engine;
+mod gate;
 mod lane;
 mod live;
 mod message;
@@ -15,4 +16,5 @@ mod shard;
 pub use brain::{Brain, BrainConfig, BrainOutput, Ids};
 pub use coordinator::REPLAY_SOURCE;
 pub use engine::{Engine, IngestReport, WriteError};
+pub use gate::GateOutput;
 pub use lane::{EVIDENCE_SCORE, Lane, LaneConfig, LaneOutput};

@@ -20,7 +20,7 @@ pub use replay::{Mode, Options, Outcome, replay};
 /// Arguments of `halo backtest`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BacktestArgs {
-    /// Directory with metrics.csv[.gz] and, if there, edges.csv, deploys.csv, labels.csv.
+    /// Directory with metrics.csv[.gz] and, if there, edges.csv, deploys.csv, expected.csv, labels.csv.
     pub dir: PathBuf,
     /// Directory to write scores, incidents, predictions and the summary into; made if missing.
     #[arg(long)]

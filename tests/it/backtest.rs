@@ -135,6 +135,28 @@ fn the_labels_change_nothing_but_the_summary() {
 }
 
 #[test]
+fn what_is_expected_is_no_incident() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path(), 10);
+    let (start, end) = (onset(25).as_millis() / 1000, onset(50).as_millis() / 1000);
+    let incidents = |expected: &str| {
+        let out = dir.path().join("out");
+        std::fs::write(dir.path().join("expected.csv"), expected).unwrap();
+        run(&args(dir.path(), &out, Mode::Online)).unwrap();
+        files(&out)["incidents.jsonl"]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count()
+    };
+    assert!(incidents("start,end,entity,note\n") > 0);
+    assert!(incidents(&format!("start,end,entity,note\n{start},{end},nobody,x\n")) > 0);
+    assert_eq!(
+        incidents(&format!("start,end,entity,note\n{start},{end},*,load test\n")),
+        0
+    );
+}
+
+#[test]
 fn bad_input_names_file_line_and_column() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");

@@ -25,6 +25,7 @@ struct Played {
 fn play(world: &World, rows: usize) -> Played {
     let models = Arc::new(Models::bundled().expect("the bundled models load"));
     let config = LaneConfig {
+        context: Default::default(),
         detect: DetectConfig::default(),
         brain: BrainConfig::default(),
         source: Arc::from("sim"),

@@ -15,6 +15,7 @@ use super::shard::Shard;
 use crate::act::Executors;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::context::Context;
 use crate::detect::Models;
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -29,6 +30,7 @@ use task::Order;
 use tokio::sync::{Mutex, RwLock, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use wire::status::{Identity, Status};
+use wire::topology::Deploy;
 use wire::{SeriesId, Timestamp};
 
 /// Messages that may wait for a shard. Each is a batch, so this bounds latency; the samples are bounded by
@@ -64,17 +66,19 @@ impl Engine {
     ///
     /// # Errors
     /// Whatever keeps the data directory, the models, the policies or the recording from being used.
-    pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+    pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
+        crate::ingest::calendar::load(&mut config.context)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir.join("halo.db")).await?);
         let models = Arc::new(Models::bundled()?);
         let now = clock.now();
         let (saved, restored) = restore::load(store.as_ref(), &config).await?;
         let thresholds = restored.thresholds.clone();
+        let context = restore::context(&config, &restored);
         let mut coordinator = Coordinator::new(&config, models.describe(), restored, now)?;
         let executors = Executors::new(config.webhook_base.clone())?;
 
         let (observed, from_shards) = mpsc::channel(COORDINATOR_QUEUE);
-        let shards = start_shards(&config, &models, &observed)?;
+        let shards = start_shards(&config, &models, &context, &observed)?;
         drop(observed);
         let mut records = Vec::new();
         let (log, recovery) = Log::open(&config.data_dir.join("log"), saved.checkpoint, |record| {
@@ -161,6 +165,16 @@ impl Engine {
         ((u128::from(series.0) * self.shards.len() as u128) >> 64) as usize
     }
 
+    /// Tells every shard that a version went live.
+    async fn tell_deploy(&self, deploy: &Deploy) -> Result<()> {
+        for shard in 0..self.shards.len() {
+            let entity = deploy.entity.clone();
+            self.to_shard(shard, ShardMessage::Deploy { entity, at: deploy.at })
+                .await?;
+        }
+        Ok(())
+    }
+
     async fn to_shard(&self, shard: usize, message: ShardMessage) -> Result<()> {
         self.shards[shard].send(message).await.map_err(|_| gone())
     }
@@ -174,6 +188,7 @@ fn gone() -> Error {
 fn start_shards(
     config: &Config,
     models: &Arc<Models>,
+    context: &Context,
     observed: &mpsc::Sender<Observed>,
 ) -> Result<Vec<mpsc::Sender<ShardMessage>>> {
     let mut senders = Vec::new();
@@ -182,6 +197,7 @@ fn start_shards(
         let shard = Shard::new(
             config.detect.clone(),
             Arc::clone(models),
+            context.clone(),
             config.verdict_bytes / config.shards,
             observed.clone(),
         );

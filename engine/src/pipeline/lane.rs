@@ -2,6 +2,8 @@
 //! run on it; the live engine spreads the same parts over its shard threads.
 
 use super::brain::{Brain, BrainConfig, BrainOutput, Ids};
+use super::gate::{Gate, GateOutput};
+use crate::context::{Context, ContextConfig, Masks, Reason};
 use crate::correlate::{Incident, Observation};
 use crate::detect::{DetectConfig, Detection, Detector, Effort, Models};
 use crate::predict::Limit;
@@ -25,6 +27,7 @@ pub(super) const OUTLOOK_STEPS: usize = 240;
 pub struct LaneConfig {
     pub detect: DetectConfig,
     pub brain: BrainConfig,
+    pub context: ContextConfig,
     /// Name of the source all its series come from.
     pub source: Arc<str>,
 }
@@ -34,6 +37,8 @@ pub struct LaneConfig {
 pub struct LaneOutput {
     /// One for every sample of the step, in its order.
     pub detections: Vec<Detection>,
+    /// What context made of them, in the same order, and what is wrong with the data.
+    pub gate: GateOutput,
     pub brain: BrainOutput,
 }
 
@@ -41,6 +46,7 @@ impl LaneOutput {
     /// Empties it, keeping the memory.
     pub fn clear(&mut self) {
         self.detections.clear();
+        self.gate.clear();
         self.brain.incidents.clear();
         self.brain.predictions.clear();
     }
@@ -50,6 +56,7 @@ impl LaneOutput {
 #[derive(Debug)]
 pub struct Lane {
     detector: Detector,
+    gate: Gate,
     brain: Brain,
     source: Arc<str>,
     series: Vec<LaneSeries>,
@@ -70,6 +77,7 @@ impl Lane {
     pub fn new(config: LaneConfig, models: Arc<Models>) -> Self {
         Self {
             detector: Detector::new(config.detect, models),
+            gate: Gate::new(Context::new(&config.context)),
             brain: Brain::new(config.brain, &Ids::default()),
             source: config.source,
             series: Vec::new(),
@@ -84,13 +92,20 @@ impl Lane {
 
     /// A version went live.
     pub fn record_deploy(&mut self, deploy: Deploy) {
+        self.gate.context.record_deploy(&deploy.entity, deploy.at);
         self.brain.record_deploy(deploy);
+    }
+
+    /// Spans that must not teach, for series that are added from now on.
+    pub fn set_masks(&mut self, masks: Masks) {
+        self.gate.context.set_masks(masks);
     }
 
     /// Adds a series; the slot names it in [`Lane::step`].
     pub fn add_series(&mut self, info: SeriesInfo) -> usize {
         let slot = self.detector.add_series(&info);
         debug_assert_eq!(slot, self.series.len(), "slots are given in order");
+        self.gate.add_series(slot, &info);
         self.series.push(LaneSeries {
             limit: None,
             info: Arc::new(info),
@@ -107,23 +122,32 @@ impl Lane {
         &self.series[slot].info
     }
 
-    /// Gives the detector the past of a series, oldest first.
+    /// Gives the detector the past of a series, oldest first; what context says must not teach is left out.
     pub fn bootstrap(&mut self, slot: usize, history: &[(Timestamp, f64)]) {
-        self.detector.bootstrap(slot, history);
+        self.gate.bootstrap(&mut self.detector, slot, history);
     }
 
     /// Takes the samples of one step, moves the clock to `now`, and appends to `out`.
     pub fn step(&mut self, now: Timestamp, samples: &[(usize, Timestamp, f64)], effort: Effort, out: &mut LaneOutput) {
         let first = out.detections.len();
-        self.detector.observe_batch(samples, effort, &mut out.detections);
+        let judged = out.gate.judgements.len();
+        self.gate.observe(
+            &mut self.detector,
+            samples,
+            Some(now),
+            effort,
+            &mut out.detections,
+            &mut out.gate,
+        );
+        let judgements = &out.gate.judgements[judged..];
         self.observations.clear();
-        for ((slot, _, value), detection) in samples.iter().zip(&out.detections[first..]) {
+        for (((slot, _, value), detection), judgement) in samples.iter().zip(&out.detections[first..]).zip(judgements) {
             let series = &mut self.series[*slot];
             series.samples += 1;
             if series.limit.is_none() {
                 series.limit = Some(known_limit(&series.info, *value));
             }
-            if detection.anomaly || detection.score >= EVIDENCE_SCORE {
+            if detection.anomaly || (judgement.evidence && detection.score >= EVIDENCE_SCORE) {
                 self.observations.push(Observation {
                     info: Arc::clone(&series.info),
                     source: Arc::clone(&self.source),
@@ -132,9 +156,10 @@ impl Lane {
             }
         }
         self.brain.step(now, &self.observations, &mut out.brain);
-        for (slot, ..) in samples {
+        for ((slot, ..), judgement) in samples.iter().zip(judgements) {
             let series = &self.series[*slot];
-            if let Some(Some(limit)) = series.limit
+            if judgement.is_ordinary()
+                && let Some(Some(limit)) = series.limit
                 && series.samples.is_multiple_of(SAMPLES_PER_OUTLOOK)
                 && let Some(outlook) = self.detector.outlook(*slot, OUTLOOK_STEPS)
             {
@@ -147,6 +172,11 @@ impl Lane {
     /// Every incident so far, oldest first.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
         self.brain.correlator.incidents()
+    }
+
+    /// Why a detection was suppressed, in words.
+    pub fn reason(&self, reason: Reason) -> String {
+        self.gate.context.describe(reason)
     }
 
     /// The detector, to ask for baselines and explanations.

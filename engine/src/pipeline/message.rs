@@ -26,12 +26,16 @@ pub(crate) enum ShardMessage {
     Batch {
         source: Arc<str>,
         samples: Vec<Sample>,
+        /// When they came; `None` for what has its own clock.
+        arrived: Option<Timestamp>,
         reply: oneshot::Sender<Vec<Rejection>>,
     },
     /// The past of a series.
     Bootstrap { series: SeriesId, past: Past },
     /// The source says that the series has ended.
     Ended { series: SeriesId },
+    /// A version went live.
+    Deploy { entity: EntityId, at: Timestamp },
     /// Feedback moved a threshold.
     Threshold { class: MetricClass, threshold: f32 },
     /// How every entity stands, given each source's clock.

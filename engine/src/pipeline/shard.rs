@@ -4,8 +4,10 @@
 mod table;
 
 use super::coordinator::is_durable;
+use super::gate::{Gate, GateOutput};
 use super::lane::{EVIDENCE_SCORE, OUTLOOK_STEPS, SAMPLES_PER_OUTLOOK};
 use super::message::{Clocks, EntityEntry, Look, Observed, Past, ShardMessage, Tally};
+use crate::context::Context;
 use crate::correlate::Observation;
 use crate::detect::{DetectConfig, Detection, Detector, Effort, Models};
 use crate::ingest::admit::Admit;
@@ -29,26 +31,31 @@ const FULL_EFFORT_SAMPLES: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Shard {
     detector: Detector,
+    gate: Gate,
     table: SeriesTable,
     observed: mpsc::Sender<Observed>,
     // Reused between messages.
     pending: Vec<(usize, Timestamp, f64)>,
     detections: Vec<Detection>,
+    judged: GateOutput,
 }
 
 impl Shard {
     pub(crate) fn new(
         detect: DetectConfig,
         models: Arc<Models>,
+        context: Context,
         verdict_bytes: usize,
         observed: mpsc::Sender<Observed>,
     ) -> Self {
         Self {
             detector: Detector::new(detect, models),
+            gate: Gate::new(context),
             table: SeriesTable::new(verdict_bytes),
             observed,
             pending: Vec::new(),
             detections: Vec::new(),
+            judged: GateOutput::default(),
         }
     }
 
@@ -62,8 +69,13 @@ impl Shard {
     fn serve(&mut self, message: ShardMessage) {
         // A reply that nobody waits for any more is no error: the request was given up.
         match message {
-            ShardMessage::Batch { source, samples, reply } => {
-                let _ = reply.send(self.take(&source, &samples));
+            ShardMessage::Batch {
+                source,
+                samples,
+                arrived,
+                reply,
+            } => {
+                let _ = reply.send(self.take(&source, &samples, arrived));
             }
             ShardMessage::Add { source, infos } => {
                 for (info, sealed_until) in infos {
@@ -71,7 +83,8 @@ impl Shard {
                 }
             }
             ShardMessage::Bootstrap { series, past } => self.bootstrap(series, &past),
-            ShardMessage::Ended { series } => self.table.mark_ended(series),
+            ShardMessage::Ended { series } => self.end(series),
+            ShardMessage::Deploy { entity, at } => self.gate.context.record_deploy(&entity, at),
             ShardMessage::Threshold { class, threshold } => self.detector.set_threshold(class, threshold),
             ShardMessage::Tally { clocks, reply } => {
                 let _ = reply.send(self.tally(&clocks));
@@ -80,7 +93,7 @@ impl Shard {
                 let _ = reply.send(self.list(&look));
             }
             ShardMessage::About { id, clocks, reply } => {
-                let _ = reply.send(self.table.about(&self.detector, id, &clocks));
+                let _ = reply.send(self.table.about(&self.detector, &self.gate, id, &clocks));
             }
             ShardMessage::Slice { id, from, to, reply } => {
                 let _ = reply.send(self.table.slice(id, from, to));
@@ -95,6 +108,7 @@ impl Shard {
     fn add(&mut self, source: &Arc<str>, info: Arc<SeriesInfo>, sealed_until: Option<Timestamp>) {
         if self.table.slot(info.id).is_none() {
             let slot = self.detector.add_series(&info);
+            self.gate.add_series(slot, &info);
             let history = sealed_until.map_or_else(|| History::new(info.id), |until| History::resumed(info.id, until));
             self.table.push(slot, Series::new(info, Arc::clone(source), history));
         }
@@ -102,14 +116,22 @@ impl Shard {
 
     fn bootstrap(&mut self, series: wire::SeriesId, past: &Past) {
         let Some(slot) = self.table.slot(series) else { return };
-        self.detector.bootstrap(slot, &past.learn);
+        self.gate.bootstrap(&mut self.detector, slot, &past.learn);
         for &(at, value) in &past.keep {
             self.table.series_mut(slot).admit(at, value);
         }
     }
 
-    /// Admits, keeps, and judges the samples of one request. What was refused is returned, the rest counts as taken.
-    fn take(&mut self, source: &Arc<str>, samples: &[Sample]) -> Vec<Rejection> {
+    fn end(&mut self, series: wire::SeriesId) {
+        self.table.mark_ended(series);
+        if let Some(slot) = self.table.slot(series) {
+            let at = self.table.series(slot).last_at().unwrap_or_default();
+            self.gate.quality.ended(slot, at, &mut self.judged.quality);
+        }
+    }
+
+    /// Admits, keeps, and judges the samples of one request, which came at `arrived`. What was refused is returned, the rest counts as taken.
+    fn take(&mut self, source: &Arc<str>, samples: &[Sample], arrived: Option<Timestamp>) -> Vec<Rejection> {
         let mut refused: BTreeMap<RejectReason, (u64, String)> = BTreeMap::new();
         let effort = if samples.len() <= FULL_EFFORT_SAMPLES {
             Effort::Full
@@ -120,14 +142,24 @@ impl Shard {
         let capacity = self.table.verdict_capacity();
         for chunk in samples.chunks(DETECT_BATCH) {
             self.pending.clear();
+            self.judged.clear();
             for sample in chunk {
                 let Some(slot) = self.table.slot(sample.series) else {
                     continue;
                 };
                 match self.table.series_mut(slot).admit(sample.at, sample.value) {
                     Admit::InOrder => self.pending.push((slot, sample.at, sample.value)),
-                    Admit::OutOfOrder => {}
+                    Admit::OutOfOrder => {
+                        self.gate
+                            .quality
+                            .out_of_order(slot, sample.at, &mut self.judged.quality);
+                    }
                     Admit::Refused(reason) => {
+                        if matches!(reason, RejectReason::Duplicate | RejectReason::Conflicting) {
+                            let conflicting = reason == RejectReason::Conflicting;
+                            let changes = &mut self.judged.quality;
+                            self.gate.quality.resent(slot, sample.at, conflicting, changes);
+                        }
                         let entry = refused.entry(reason).or_default();
                         entry.0 += 1;
                         if entry.1.is_empty() {
@@ -138,11 +170,24 @@ impl Shard {
                 }
             }
             self.detections.clear();
-            self.detector.observe_batch(&self.pending, effort, &mut self.detections);
-            for ((slot, ..), detection) in self.pending.iter().zip(&self.detections) {
+            self.gate.observe(
+                &mut self.detector,
+                &self.pending,
+                arrived,
+                effort,
+                &mut self.detections,
+                &mut self.judged,
+            );
+            for change in &self.judged.quality {
+                let info = self.table.series(change.slot).info();
+                let (kind, text, ended) = (change.finding.kind, &change.finding.text, change.ended.is_some());
+                tracing::info!(metric = %info.metric, entity = %info.entity, ?kind, %text, ended, "data quality");
+            }
+            let judged = self.detections.iter().zip(&self.judged.judgements);
+            for ((slot, ..), (detection, judgement)) in self.pending.iter().zip(judged) {
                 let series = self.table.series_mut(*slot);
-                series.judged(detection, capacity);
-                if detection.anomaly || detection.score >= EVIDENCE_SCORE {
+                series.judged(detection, *judgement, capacity);
+                if detection.anomaly || (judgement.evidence && detection.score >= EVIDENCE_SCORE) {
                     observations.push(Observation {
                         info: Arc::clone(series.info()),
                         source: Arc::clone(source),
@@ -172,10 +217,11 @@ impl Shard {
 
     /// Sends the outlook of the series just judged that have a limit to cross.
     fn look_ahead(&mut self) {
-        for (slot, ..) in &self.pending {
+        for ((slot, ..), judgement) in self.pending.iter().zip(&self.judged.judgements) {
             let series = self.table.series(*slot);
             let Some(limit) = series.limit() else { continue };
-            if series.seen().is_multiple_of(SAMPLES_PER_OUTLOOK)
+            if judgement.is_ordinary()
+                && series.seen().is_multiple_of(SAMPLES_PER_OUTLOOK)
                 && let Some(outlook) = self.detector.outlook(*slot, OUTLOOK_STEPS)
             {
                 let _ = self.observed.blocking_send(Observed::Outlook {

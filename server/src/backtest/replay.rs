@@ -2,6 +2,8 @@
 
 use super::input::Input;
 use engine::Result;
+use engine::context::calendar::Span;
+use engine::context::{ContextConfig, Selector, Window};
 use engine::correlate::Incident;
 use engine::detect::{DetectConfig, Detection, Effort, Models};
 use engine::pipeline::{BrainConfig, Lane, LaneConfig, LaneOutput};
@@ -55,6 +57,7 @@ pub fn replay(input: &Input, options: &Options, models: Arc<Models>, each: EachR
     let config = LaneConfig {
         detect: DetectConfig::default(),
         brain: BrainConfig::default(),
+        context: expected(input),
         source: Arc::from("backtest"),
     };
     let mut lane = Lane::new(config, models);
@@ -108,6 +111,22 @@ pub fn replay(input: &Input, options: &Options, models: Arc<Models>, each: EachR
         samples: count,
         seconds: begun.elapsed().as_secs_f64(),
     })
+}
+
+/// The spans of `expected.csv` as expected events: whatever happens in them is no anomaly and teaches nothing.
+fn expected(input: &Input) -> ContextConfig {
+    let windows = input.expected.iter().enumerate().map(|(index, own)| {
+        let selector = own.entity.as_deref().map_or_else(Selector::all, Selector::of_entity);
+        let span = Span {
+            from: own.start,
+            until: own.end,
+        };
+        Window::expected_once(format!("expected-{}", index + 1), selector, span, own.note.clone())
+    });
+    ContextConfig {
+        windows: windows.collect(),
+        ..ContextConfig::default()
+    }
 }
 
 /// Keeps the newest state of all that changed.

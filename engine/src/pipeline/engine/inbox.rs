@@ -117,6 +117,7 @@ impl Engine {
                 ShardMessage::Batch {
                     source: Arc::clone(source),
                     samples,
+                    arrived: is_durable(source).then(|| self.now()),
                     reply,
                 },
             )

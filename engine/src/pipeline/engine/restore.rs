@@ -2,6 +2,8 @@
 
 use super::{Engine, gone};
 use crate::config::Config;
+use crate::context::calendar::Span;
+use crate::context::{Context, Mask, MaskReason, Masks, Selector};
 use crate::decide::audit::AuditChain;
 use crate::detect::SHIPPED_THRESHOLD;
 use crate::error::{Error, Result};
@@ -14,6 +16,7 @@ use crate::store::{Change, Saved, Store};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use wire::incident::Verdict;
 use wire::{SeriesId, Timestamp};
 
 /// History that detectors learn from at a start.
@@ -93,6 +96,33 @@ pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, R
         last_proposal,
     };
     Ok((saved, restored))
+}
+
+/// What shards know beside the samples: the configuration's windows and settings, deploys, and the spans of past incidents,
+/// which must not teach what is normal.
+pub(super) fn context(config: &Config, restored: &Restored) -> Context {
+    let mut masks = Masks::default();
+    for incident in restored.incidents.iter().filter(|i| i.merged_into.is_none()) {
+        let id = incident.id.clone();
+        masks.add(Mask {
+            selector: Selector::of_series(incident.members.keys().copied().collect()),
+            span: Span {
+                from: incident.started,
+                until: incident.ended.unwrap_or(incident.last_anomaly) + incident.step_ms.max(1),
+            },
+            reason: if incident.feedback == Some(Verdict::FalseAlarm) {
+                MaskReason::ConfirmedFalse(id)
+            } else {
+                MaskReason::Incident(id)
+            },
+        });
+    }
+    let mut context = Context::new(&config.context);
+    context.set_masks(masks);
+    for deploy in &restored.deploys {
+        context.record_deploy(&deploy.entity, deploy.at);
+    }
+    context
 }
 
 impl Engine {

@@ -124,6 +124,7 @@ impl Player {
         for row in first_live..frame.times.len() {
             let at = frame.times[row];
             while let Some(deploy) = deploys.next_if(|d| d.at <= at) {
+                self.engine.tell_deploy(deploy).await?;
                 self.tell(Order::ReplayDeploy(deploy.clone())).await?;
             }
             self.engine.ingest(REPLAY_SOURCE, self.batch(row)).await?;

@@ -238,6 +238,10 @@ async fn carry_out(engine: &Arc<Engine>, coordinator: &mut Coordinator, effects:
         match effect {
             Effect::SetThreshold { class, threshold } => set_threshold(engine, class, threshold),
             Effect::Execute(action) => approved.push(action),
+            Effect::SaveDeploy(deploy) => {
+                tell_deploy(engine, &deploy);
+                changes.push(Change::Deploy(deploy));
+            }
             stored => changes.extend(change(stored)),
         }
     }
@@ -293,6 +297,14 @@ async fn save(engine: &Engine, changes: &[Change]) -> crate::error::Result<()> {
         tracing::error!(%error, changes = changes.len(), "the store refused changes; they are lost on restart");
     }
     result
+}
+
+fn tell_deploy(engine: &Arc<Engine>, deploy: &Deploy) {
+    let (engine, deploy) = (Arc::clone(engine), deploy.clone());
+    tokio::spawn(async move {
+        // An error means that the engine is shutting down.
+        let _ = engine.tell_deploy(&deploy).await;
+    });
 }
 
 fn set_threshold(engine: &Arc<Engine>, class: MetricClass, threshold: f32) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::config::ReplayConfig;
+use crate::config::{RawConfig, ReplayConfig};
 use crate::ingest::{IngestBatch, RejectReason};
 use crate::series::{Labels, Sample, info_from_labels};
 use futures::StreamExt;
@@ -187,4 +187,53 @@ async fn a_recorded_fault_becomes_an_incident_and_a_remedy_that_waits_for_a_clic
             .any(|e| e.action == "approve" && e.actor == "ada" && e.subject == proposal.id.as_str())
     );
     engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_under_maintenance_is_shown_with_its_reason() {
+    // The clock stands at 23:13:20 in Berlin; the fault is in the last six minutes.
+    let explanation = async |file: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::try_from(RawConfig::parse(file).unwrap()).unwrap();
+        config.data_dir = dir.path().to_owned();
+        let engine = start(config).await;
+        let info = info_from_labels(&Labels::of("web", "latency", None));
+        let id = info.id;
+        let samples = (0..400).map(|i| Sample {
+            series: id,
+            at: Timestamp(1_700_000_000_000 + (i - 399) * 60_000),
+            value: if i >= 394 {
+                900.0
+            } else {
+                5.0 + (i * 7919 % 101) as f64 / 101.0
+            },
+        });
+        let batch = IngestBatch {
+            samples: samples.collect(),
+            new_series: vec![info],
+            ..IngestBatch::default()
+        };
+        engine.ingest("test", batch).await.unwrap();
+        let query = Query::Series {
+            id,
+            from: Some(Timestamp(0)),
+            to: Some(Timestamp(i64::MAX)),
+            max_points: Some(500),
+        };
+        let Reply::Series(detail) = engine.handle(operator()).query(query).await.unwrap() else {
+            panic!("a series was asked for")
+        };
+        engine.shutdown().await;
+        (detail.explanation, detail.points.iter().any(|p| p.anomaly))
+    };
+    let (text, anomaly) = explanation("[host]\nenabled = false\n").await;
+    assert!(anomaly && !text.contains("suppressed"), "{text}");
+    let upkeep = "[[maintenance]]\nid = \"upkeep\"\nentity = \"w*\"\nstart = \"2023-11-12T23:00\"\nduration = \"2h\"\n\
+                  timezone = \"Europe/Berlin\"\nrrule = \"FREQ=DAILY\"\nnote = \"new disks\"\n[host]\nenabled = false\n";
+    let (text, anomaly) = explanation(upkeep).await;
+    assert!(!anomaly, "{text}");
+    assert!(
+        text.contains("suppressed: maintenance window upkeep (new disks)"),
+        "{text}"
+    );
 }

@@ -1,8 +1,10 @@
 //! The series of one shard: identity, admission, history, newest verdicts.
 
+use crate::context::Judgement;
 use crate::detect::{Detection, Detector};
 use crate::error::Result;
 use crate::ingest::admit::Admit;
+use crate::pipeline::gate::Gate;
 use crate::pipeline::message::{About, Clocks, Slice};
 use crate::predict::limits::known_limit;
 use crate::predict::{Limit, forecast};
@@ -49,6 +51,7 @@ pub(super) struct Series {
     seen: u64,
     last: Option<(Timestamp, f64)>,
     detection: Option<Detection>,
+    judgement: Option<Judgement>,
     /// The source said that the series has ended.
     ended: bool,
 }
@@ -64,6 +67,7 @@ impl Series {
             seen: 0,
             last: None,
             detection: None,
+            judgement: None,
             ended: false,
         }
     }
@@ -107,12 +111,28 @@ impl Series {
     }
 
     /// Keeps the verdict on the sample just taken.
-    pub(super) fn judged(&mut self, detection: &Detection, capacity: usize) {
+    pub(super) fn judged(&mut self, detection: &Detection, judgement: Judgement, capacity: usize) {
         self.detection = Some(*detection);
+        self.judgement = Some(judgement);
         self.verdicts.push_back(Verdict::new(detection));
         while self.verdicts.len() > capacity {
             self.verdicts.pop_front();
         }
+    }
+
+    /// What the detector says of the last sample, what context makes of it, and what is wrong with the data.
+    fn explanation(&self, detector: &Detector, gate: &Gate, slot: usize) -> String {
+        let Some(detection) = &self.detection else {
+            return "no sample has been judged yet".to_owned();
+        };
+        let mut text = detector.explain(&self.info, detection);
+        if let Some(reason) = self.judgement.and_then(|judgement| judgement.suppressed) {
+            text = format!("{text}; suppressed: {}", gate.context.describe(reason));
+        }
+        for finding in gate.quality.findings(slot) {
+            text = format!("{text}; data quality: {}", finding.text);
+        }
+        text
     }
 
     /// A series that does not report is silent, one that its source ended is not looked for.
@@ -198,7 +218,7 @@ impl SeriesTable {
     }
 
     /// What the metric page needs beyond the samples.
-    pub(super) fn about(&self, detector: &Detector, id: SeriesId, clocks: &Clocks) -> Option<About> {
+    pub(super) fn about(&self, detector: &Detector, gate: &Gate, id: SeriesId, clocks: &Clocks) -> Option<About> {
         let slot = self.slot(id)?;
         let series = self.series(slot);
         let state = detector.state(slot);
@@ -213,10 +233,7 @@ impl SeriesTable {
                 .unwrap_or_default(),
             limit: series.limit().map(|limit| limit.value),
             threshold: detector.threshold(series.info.class),
-            explanation: series.detection.map_or_else(
-                || "no sample has been judged yet".to_owned(),
-                |detection| detector.explain(&series.info, &detection),
-            ),
+            explanation: series.explanation(detector, gate, slot),
             seen: state.seen,
             needed: state.needed,
         })

@@ -1,0 +1,239 @@
+//! Context and data quality around the detector: what a lane and a shard do alike with every sample.
+
+use crate::context::{Adjust, Context, Judgement};
+use crate::detect::{Detection, Detector, Effort};
+use crate::quality::{Quality, QualityChange};
+use crate::series::{MetricClass, SeriesInfo};
+use wire::Timestamp;
+
+/// Stands before and behind a [`Detector`] whose slots it follows.
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub(super) context: Context,
+    pub(super) quality: Quality,
+    series: Vec<GateSeries>,
+    // Reused between batches.
+    adjusted: Vec<(usize, Timestamp, f64)>,
+    adjusts: Vec<Adjust>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct GateSeries {
+    class: MetricClass,
+    masked: bool,
+}
+
+/// What comes out of the gate beside the detections.
+#[derive(Clone, Debug, Default)]
+pub struct GateOutput {
+    /// One for every detection.
+    pub judgements: Vec<Judgement>,
+    /// Findings about the data that came or went.
+    pub quality: Vec<QualityChange>,
+}
+
+impl GateOutput {
+    /// Empties it, keeping the memory.
+    pub fn clear(&mut self) {
+        self.judgements.clear();
+        self.quality.clear();
+    }
+}
+
+impl Gate {
+    pub(super) fn new(context: Context) -> Self {
+        Self {
+            context,
+            quality: Quality::default(),
+            series: Vec::new(),
+            adjusted: Vec::new(),
+            adjusts: Vec::new(),
+        }
+    }
+
+    /// Adds the series that the detector has just given `slot`.
+    pub(super) fn add_series(&mut self, slot: usize, info: &SeriesInfo) {
+        let own = self.context.add_series(info);
+        let again = self.quality.add_series(info);
+        debug_assert!(slot == own && slot == again, "slots are given in order");
+        self.series.push(GateSeries {
+            class: info.class,
+            masked: false,
+        });
+    }
+
+    /// Lets the detector learn what may be learnt of the past.
+    pub(super) fn bootstrap(&mut self, detector: &mut Detector, slot: usize, history: &[(Timestamp, f64)]) {
+        self.quality.bootstrap(slot, history);
+        detector.bootstrap(slot, &self.context.learnable(slot, history));
+    }
+
+    /// Judges a batch of samples, which came at `arrived` (`None`: in time), and appends to `detections` and `out`.
+    pub(super) fn observe(
+        &mut self,
+        detector: &mut Detector,
+        batch: &[(usize, Timestamp, f64)],
+        arrived: Option<Timestamp>,
+        effort: Effort,
+        detections: &mut Vec<Detection>,
+        out: &mut GateOutput,
+    ) {
+        let first = detections.len();
+        self.adjusted.clear();
+        self.adjusts.clear();
+        let mut begun = 0;
+        for &(slot, at, value) in batch {
+            self.quality
+                .observe(slot, at, value, arrived.unwrap_or(at), &mut out.quality);
+            let adjust = self.context.before(slot, at, value);
+            if self.series[slot].masked == adjust.learn {
+                // The mask begins or ends with this sample, so the series' earlier ones must be through.
+                if self.adjusted[begun..].iter().any(|sample| sample.0 == slot) {
+                    detector.observe_batch(&self.adjusted[begun..], effort, detections);
+                    begun = self.adjusted.len();
+                }
+                self.series[slot].masked = !adjust.learn;
+                detector.mask(slot, !adjust.learn);
+            }
+            self.adjusted.push((slot, at, adjust.apply(value)));
+            self.adjusts.push(adjust);
+        }
+        detector.observe_batch(&self.adjusted[begun..], effort, detections);
+        self.quality.sweep(batch.len(), &mut out.quality);
+        for ((&(slot, _, value), adjust), detection) in batch.iter().zip(&self.adjusts).zip(&mut detections[first..]) {
+            adjust.restore(detection, value);
+            let threshold = detector.threshold(self.series[slot].class);
+            let judgement = self
+                .context
+                .judge(slot, *adjust, detection, threshold, self.quality.score(slot));
+            detection.anomaly = judgement.anomaly;
+            if judgement.anomaly {
+                // What context calls an anomaly ranks with what the models call one.
+                detection.score = detection.score.max(threshold);
+            }
+            out.judgements.push(judgement);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::calendar::Span;
+    use crate::context::{ContextConfig, Kind, Reason, Selector, Window};
+    use crate::detect::{DetectConfig, Models};
+    use crate::quality::QualityKind;
+    use crate::series::{Labels, info_from_labels};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    const MINUTE: i64 = 60_000;
+
+    fn noise(i: i64) -> f64 {
+        50.0 + ((i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f64 / 2_000_000.0
+    }
+
+    fn maintenance(from: i64, until: i64) -> ContextConfig {
+        let span = Span {
+            from: Timestamp(from * MINUTE),
+            until: Timestamp(until * MINUTE),
+        };
+        let window = Window::expected_once("upkeep".to_owned(), Selector::all(), span, String::new());
+        ContextConfig {
+            windows: vec![Window {
+                kind: Kind::Maintenance,
+                ..window
+            }],
+            ..ContextConfig::default()
+        }
+    }
+
+    struct Bench {
+        gate: Gate,
+        detector: Detector,
+        out: GateOutput,
+        detections: Vec<Detection>,
+    }
+
+    impl Bench {
+        fn new(config: &ContextConfig, history: i64) -> Self {
+            let mut info = info_from_labels(&Labels::of("db", "load", None));
+            info.step_ms = MINUTE;
+            let mut bench = Self {
+                gate: Gate::new(Context::new(config)),
+                detector: Detector::new(DetectConfig::default(), Arc::new(Models::bundled().unwrap())),
+                out: GateOutput::default(),
+                detections: Vec::new(),
+            };
+            let slot = bench.detector.add_series(&info);
+            bench.gate.add_series(slot, &info);
+            let past: Vec<_> = (0..history).map(|i| (Timestamp(i * MINUTE), noise(i))).collect();
+            bench.gate.bootstrap(&mut bench.detector, slot, &past);
+            bench
+        }
+
+        /// Takes samples in batches of `size`.
+        fn take(&mut self, samples: &[(i64, f64)], size: usize) {
+            let samples: Vec<_> = samples.iter().map(|(i, v)| (0, Timestamp(i * MINUTE), *v)).collect();
+            for batch in samples.chunks(size) {
+                self.gate.observe(
+                    &mut self.detector,
+                    batch,
+                    None,
+                    Effort::Full,
+                    &mut self.detections,
+                    &mut self.out,
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_under_maintenance_is_seen_and_alerts_nobody() {
+        let fault: Vec<_> = (400..420).map(|i| (i, 900.0 + noise(i))).collect();
+        let mut open = Bench::new(&ContextConfig::default(), 400);
+        open.take(&fault, 7);
+        assert!(open.detections.iter().any(|d| d.anomaly));
+        let mut upkeep = Bench::new(&maintenance(400, 420), 400);
+        upkeep.take(&fault, 7);
+        assert!(upkeep.detections.iter().all(|d| !d.anomaly));
+        let suppressed = upkeep.out.judgements.iter().filter_map(|j| j.suppressed);
+        assert!(suppressed.clone().count() > 10 && suppressed.clone().all(|r| r == Reason::Maintenance(0)));
+        assert!(upkeep.detections.iter().any(|d| d.score > 0.5), "it stays visible");
+    }
+
+    #[test]
+    fn a_frozen_scraper_pages_nobody() {
+        let mut bench = Bench::new(&ContextConfig::default(), 400);
+        let frozen: Vec<_> = (400..440)
+            .map(|i| (i, 51.25))
+            .chain([(440, 9000.0), (441, 9001.0)])
+            .collect();
+        bench.take(&frozen, 8);
+        assert_eq!(bench.out.quality.len(), 1);
+        assert_eq!(bench.out.quality[0].finding.kind, QualityKind::FlatLined);
+        assert!(bench.detections.iter().all(|d| !d.anomaly));
+        assert_eq!(bench.out.judgements[40].suppressed, Some(Reason::LowQuality));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        /// What is masked leaves no trace: the detector is as if those samples had never come, whatever the batches.
+        #[test]
+        fn a_masked_span_leaves_no_trace(from in 310i64..350, length in 1i64..60, level in -1e3f64..1e3, size in 1usize..40) {
+            let samples: Vec<_> = (300..450)
+                .map(|i| (i, if (from..from + length).contains(&i) { level } else { noise(i) }))
+                .collect();
+            let mut masked = Bench::new(&maintenance(from, from + length), 300);
+            masked.take(&samples, size);
+            let mut spared = Bench::new(&ContextConfig::default(), 300);
+            let kept: Vec<_> = samples.iter().filter(|(i, _)| !(from..from + length).contains(i)).copied().collect();
+            spared.take(&kept, 1);
+            let ours = masked.detections.iter().filter(|d| !(from..from + length).contains(&(d.at.0 / MINUTE)));
+            prop_assert_eq!(ours.copied().collect::<Vec<_>>(), spared.detections);
+            prop_assert_eq!(masked.detector.state(0), spared.detector.state(0));
+            prop_assert_eq!(masked.detector.outlook(0, 9), spared.detector.outlook(0, 9));
+        }
+    }
+}
