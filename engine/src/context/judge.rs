@@ -241,7 +241,8 @@ impl Context {
         adjust
     }
 
-    /// What a detection is worth, of a sample for which [`Context::before`] said `adjust`. Its value and expectation are on the metric's own scale (see [`Adjust::restore`]).
+    /// What a detection is worth, of a sample for which [`Context::before`] said `adjust`. Its value and expectation are on the
+    /// metric's own scale (see [`Adjust::restore`]).
     /// `threshold` is that of the series' class, `quality` that of its data, both 0..1.
     ///
     /// # Panics

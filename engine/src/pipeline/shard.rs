@@ -130,7 +130,8 @@ impl Shard {
         }
     }
 
-    /// Admits, keeps, and judges the samples of one request, which came at `arrived`. What was refused is returned, the rest counts as taken.
+    /// Admits, keeps, and judges the samples of one request, which came at `arrived`. What was refused is returned, the rest
+    /// counts as taken.
     fn take(&mut self, source: &Arc<str>, samples: &[Sample], arrived: Option<Timestamp>) -> Vec<Rejection> {
         let mut refused: BTreeMap<RejectReason, (u64, String)> = BTreeMap::new();
         let effort = if samples.len() <= FULL_EFFORT_SAMPLES {
