@@ -8,7 +8,7 @@ mod output;
 pub mod replay;
 pub mod score;
 
-use engine::detect::Models;
+use engine::detect::{Effort, Models};
 use engine::{Error, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +43,7 @@ pub fn run(args: &BacktestArgs) -> Result<String> {
     let options = Options {
         train_rows: input.train_rows(args.train_until)?,
         mode: args.mode,
+        effort: Effort::Full,
     };
     let models = Arc::new(Models::bundled()?);
     let mut files = output::Files::create(&args.out, &input)?;

@@ -5,7 +5,7 @@ use crate::signal::{Noise, season};
 use crate::topology::CallGraph;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use wire::topology::Edge;
+use wire::topology::{Deploy, Edge};
 use wire::{EntityId, Timestamp};
 
 /// Shape of a world.
@@ -20,6 +20,11 @@ pub struct WorldConfig {
     /// Growth of traffic per day, relative.
     pub drift_per_day: f64,
     pub faults: Vec<Fault>,
+    /// Every third service does batch work for half an hour a day, at an hour of its own.
+    pub batch_jobs: bool,
+    /// Each service gets a new version every so many days, 0: never. A version is a little faster or slower than the one
+    /// before, and takes a little more or less memory.
+    pub days_per_deploy: i64,
 }
 
 impl Default for WorldConfig {
@@ -32,6 +37,8 @@ impl Default for WorldConfig {
             noise: 0.03,
             drift_per_day: 0.0,
             faults: Vec::new(),
+            batch_jobs: false,
+            days_per_deploy: 0,
         }
     }
 }
@@ -162,6 +169,41 @@ impl World {
             .collect()
     }
 
+    /// Every deploy until `until`, in order of time.
+    pub fn deploys(&self, until: Timestamp) -> Vec<Deploy> {
+        let mut deploys = Vec::new();
+        for (service, name) in self.entities().into_iter().enumerate() {
+            let versions = self.version_at(service, until);
+            deploys.extend((1..=versions).map(|version| Deploy {
+                at: self.deployed_at(service, version),
+                entity: name.clone(),
+                version: format!("v{version}"),
+                note: String::new(),
+            }));
+        }
+        deploys.sort_by(|a, b| (a.at, &a.entity).cmp(&(b.at, &b.entity)));
+        deploys
+    }
+
+    /// When a version of a service goes live: in working hours, on days that differ from service to service.
+    fn deployed_at(&self, service: usize, version: i64) -> Timestamp {
+        let day = version * self.config.days_per_deploy - service as i64 % self.config.days_per_deploy;
+        let minute = 9 * 60 + (service as i64 * 37 + version * 101) % 480;
+        self.config.start + (day * 1440 + minute) * 60_000
+    }
+
+    /// How many versions of a service have followed the first.
+    fn version_at(&self, service: usize, at: Timestamp) -> i64 {
+        if self.config.days_per_deploy == 0 {
+            return 0;
+        }
+        let days = at.millis_since(self.config.start) / 86_400_000;
+        let most = days / self.config.days_per_deploy + 2;
+        (1..=most)
+            .take_while(|&version| self.deployed_at(service, version) <= at)
+            .count() as i64
+    }
+
     /// Services that call `entity`, directly or not.
     pub fn callers_of(&self, entity: &EntityId) -> Vec<EntityId> {
         let names = self.entities();
@@ -222,6 +264,12 @@ impl World {
                 memory: level.memory * (1.0 + 0.02 * (busy - 1.0)) * (1.0 + 0.3 * wobble(service, 4)),
                 crashed: false,
             };
+            let version = self.version_at(service, at);
+            own.latency *= 1.0 + taste(service, version, 1);
+            own.memory *= 1.0 + taste(service, version, 2);
+            if self.config.batch_jobs && service % 3 == 0 && works(service, at) {
+                own.cpu += 20.0;
+            }
             for &(_, kind, progress) in faults.iter().filter(|fault| fault.0 == service) {
                 own.suffer(kind, progress);
             }
@@ -251,6 +299,22 @@ impl World {
             })
             .collect()
     }
+}
+
+/// What makes a version differ from the first, within 3 %.
+fn taste(service: usize, version: i64, what: u64) -> f64 {
+    if version == 0 {
+        return 0.0;
+    }
+    let seed = (service as u64) << 32 | (version as u64) << 8 | what;
+    Xoshiro256PlusPlus::seed_from_u64(seed).random_range(-0.03..0.03)
+}
+
+/// Whether it is the half hour of a service's batch work.
+fn works(service: usize, at: Timestamp) -> bool {
+    let minute = at.as_millis().rem_euclid(86_400_000) / 60_000;
+    let begin = (service as i64 * 97) % 1410;
+    (begin..begin + 30).contains(&minute)
 }
 
 /// How a service does at one instant.
@@ -367,6 +431,26 @@ mod tests {
         assert_eq!(silent, (10..30).collect::<Vec<_>>());
         let memory = column(&world(5, vec![fault(FaultKind::Leak)]), &cause, "memory_percent", 40);
         assert!(memory[29] > 95.0 && memory[9] < 70.0 && memory[35] < 70.0, "{memory:?}");
+    }
+
+    #[test]
+    fn deploys_and_batch_work_are_on_time() {
+        let quiet = WorldConfig::default();
+        let busy = WorldConfig {
+            batch_jobs: true,
+            days_per_deploy: 7,
+            ..quiet.clone()
+        };
+        let (quiet, busy) = (World::new(2, quiet), World::new(2, busy));
+        let until = WorldConfig::default().start + 15 * 86_400_000;
+        let deploys = busy.deploys(until);
+        assert_eq!(deploys.len(), 2 * busy.entities().len());
+        assert!(deploys.windows(2).all(|two| two[0].at <= two[1].at) && quiet.deploys(until).is_empty());
+        // The first service has its batch work in the first half hour of the day.
+        let front = busy.entities().swap_remove(0);
+        let cpu = |world: &World| column(world, &front, "cpu_percent", 60);
+        let extra: Vec<f64> = cpu(&busy).iter().zip(cpu(&quiet)).map(|(a, b)| a - b).collect();
+        assert!(extra[..30].iter().all(|e| *e > 19.0) && extra[30..].iter().all(|e| e.abs() < 1e-9));
     }
 
     #[test]

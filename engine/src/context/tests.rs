@@ -27,10 +27,12 @@ fn detection(at: i64, value: f64, mean: f64) -> Detection {
             scale: 0.5,
         }),
         score: 0.8,
+        salience: 0.8,
         votes: Votes {
             stl: Some(MemberVote { score: 0.8, vote: true }),
             forest: Some(MemberVote { score: 0.8, vote: true }),
             autoencoder: None,
+            novelty: None,
         },
         anomaly: true,
         confidence: 1.0,

@@ -5,7 +5,7 @@ use super::calibration::{
     AUTOENCODER, FAST, FOREST, HOLD, NOVELTY, RAWS, SLOW, THRESHOLD, VOTE, class_index, required_rarity, squash,
     unsquash,
 };
-use super::novelty::Novelties;
+use super::novelty::{Known, Novelties};
 use super::salience::Salience;
 use super::tail::Tail;
 use super::window::Windows;
@@ -36,6 +36,11 @@ const LONG_RUN: u8 = 64;
 /// from it, is a return to normal. Members that look back still see the fault; that must not keep it open.
 const NEAR: f32 = 2.0;
 const FAR: f32 = 3.0;
+/// A series that has alerted has to say more to alert again: half as much more as its last alert was worth (at most
+/// [`BAR_MAX`] times what is required), forgotten by half a day. Who cries wolf is marginal each time; real trouble is not.
+const BAR: f32 = 0.5;
+const BAR_MAX: f32 = 1.5;
+const BAR_HALF_LIFE_MS: f32 = 86_400_000.0;
 /// No raw score of any member.
 const NONE: [f32; RAWS] = [f32::NAN; RAWS];
 
@@ -75,6 +80,7 @@ pub struct Detector {
 struct Kept {
     baseline: BaselineSlot,
     window: ([f32; WINDOW], u32),
+    novelty: Known,
     series: Series,
 }
 
@@ -89,6 +95,8 @@ struct Series {
     worst: [f32; RAWS],
     /// The anomaly now lasting: since when, and how many samples.
     episode: Option<(Timestamp, u32)>,
+    /// The greatest joint rarity of recent alerts, relative to what is required, and when the last of them was.
+    bar: (f32, Timestamp),
     salience: Salience,
     in_flight: bool,
 }
@@ -146,6 +154,7 @@ impl Detector {
             rare: 0,
             worst: NONE,
             episode: None,
+            bar: (0.0, Timestamp(0)),
             salience: Salience::default(),
             in_flight: false,
         });
@@ -222,16 +231,19 @@ impl Detector {
     pub fn mask(&mut self, slot: usize, masked: bool) {
         if masked {
             let (baselines, windows, series) = (&self.baselines, &self.windows, &self.series);
+            let novelties = &self.novelties;
             self.masked.entry(slot).or_insert_with(|| {
                 Box::new(Kept {
                     baseline: baselines.copy_out(slot),
                     window: windows.copy_out(slot),
+                    novelty: novelties.copy_out(slot),
                     series: series[slot].clone(),
                 })
             });
         } else if let Some(kept) = self.masked.remove(&slot) {
             self.baselines.put_back(slot, kept.baseline);
             self.windows.put_back(slot, kept.window);
+            self.novelties.put_back(slot, kept.novelty);
             self.series[slot] = kept.series;
         }
     }
@@ -363,7 +375,7 @@ impl Detector {
         let hold = if series.episode.is_some() { HOLD } else { 1.0 };
         let votes = rarities.map(|r| r >= hold * VOTE * required);
         let [best, second] = best_two(&rarities);
-        let settled = self.confirmed(slot, best, second, required);
+        let settled = self.confirmed(slot, at, 0.5 * (best + second), required);
         let can_matter = match votes.iter().filter(|&&v| v).count() {
             0 => false,
             1 => true,
@@ -389,11 +401,14 @@ impl Detector {
         })
     }
 
-    /// Whether two rarities reach the threshold of the series' class together.
-    fn confirmed(&self, slot: usize, a: f32, b: f32, required: f32) -> bool {
+    /// Whether a joint rarity reaches the threshold of the series' class, and the series' own bar.
+    fn confirmed(&self, slot: usize, at: Timestamp, joint: f32, required: f32) -> bool {
         let series = &self.series[slot];
-        let hold = if series.episode.is_some() { HOLD } else { 1.0 };
-        0.5 * (a + b) >= hold * required * unsquash(self.thresholds[class_index(series.class)])
+        let threshold = required * unsquash(self.thresholds[class_index(series.class)]);
+        if series.episode.is_some() {
+            return joint >= HOLD * threshold;
+        }
+        joint >= threshold && joint >= threshold * (1.0 + BAR * series.bar_at(at))
     }
 
     /// Runs the autoencoder for all pending samples that ask for it, decides, and learns.
@@ -438,7 +453,7 @@ impl Detector {
         let score = squash(joint / p.required);
         let step_ms = self.baselines.step_ms(p.slot);
         let rare = votes.count() >= 2
-            && self.confirmed(p.slot, best, second, p.required)
+            && self.confirmed(p.slot, p.at, joint, p.required)
             && seen >= least_seen(step_ms)
             && !p.recovered;
         let series = &mut self.series[p.slot];
@@ -447,6 +462,9 @@ impl Detector {
             .observe([stl / p.required, forest / p.required, p.novelty], joint / p.required);
         let run = if rare { series.rare.saturating_add(1) } else { 0 };
         let anomaly = rare && (series.episode.is_some() || run >= samples_to_believe(step_ms));
+        if anomaly {
+            series.bar = (series.bar_at(p.at).max((joint / p.required).min(BAR_MAX)), p.at);
+        }
         series.episode = match (anomaly, series.episode) {
             (true, Some((since, n))) => Some((since, n.saturating_add(1))),
             (true, None) => Some((p.at, 1)),
@@ -479,6 +497,15 @@ impl Detector {
 }
 
 impl Series {
+    fn bar_at(&self, at: Timestamp) -> f32 {
+        let (bar, since) = self.bar;
+        if bar > 0.0 {
+            bar * (-(at.millis_since(since).max(0) as f32) / BAR_HALF_LIFE_MS).exp2()
+        } else {
+            0.0
+        }
+    }
+
     /// Takes in the raw scores of a sample; NaN where there is none. `run`: rare samples in a row, this one included.
     fn learn(&mut self, raws: [f32; RAWS], run: u8) {
         self.rare = run;

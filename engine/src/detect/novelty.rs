@@ -30,8 +30,9 @@ pub(super) struct Novelties {
     series: Vec<Known>,
 }
 
+/// What one series has shown.
 #[derive(Clone, Debug)]
-struct Known {
+pub(super) struct Known {
     /// Ascending; the first `len` count.
     values: [f32; KNOWN],
     len: u8,
@@ -58,6 +59,16 @@ impl Novelties {
     /// Novelty of a value relative to what the setting allows: 1 is just as rare. Not negative, finite.
     pub(super) fn score(&self, slot: usize, value: f64) -> f32 {
         self.series[slot].score(value)
+    }
+
+    /// Copies what a series has shown.
+    pub(super) fn copy_out(&self, slot: usize) -> Known {
+        self.series[slot].clone()
+    }
+
+    /// Puts a copy back.
+    pub(super) fn put_back(&mut self, slot: usize, known: Known) {
+        self.series[slot] = known;
     }
 
     /// Takes in a finite value.

@@ -29,6 +29,8 @@ pub struct Options {
     /// Rows of history at the start; the rest is scored.
     pub train_rows: usize,
     pub mode: Mode,
+    /// `Lazy` decides the same, faster, and leaves votes out that could not matter.
+    pub effort: Effort,
 }
 
 /// What the loop did.
@@ -92,7 +94,7 @@ pub fn replay(input: &Input, options: &Options, models: Arc<Models>, each: EachR
             .map(|(slot, column)| (slot, at, column[i]));
         samples.extend(values.filter(|sample| sample.2.is_finite()));
         out.clear();
-        lane.step(at, &samples, Effort::Full, &mut out);
+        lane.step(at, &samples, options.effort, &mut out);
         count += samples.len() as u64;
         keep(&mut incidents, &mut predictions, &out);
         row.fill(None);

@@ -421,6 +421,7 @@ mod tests {
         let options = Options {
             train_rows: 10,
             mode: Mode::Online,
+            effort: engine::detect::Effort::Full,
         };
         let mut ledger = Ledger::new(input);
         for row in 10..30 {
@@ -432,6 +433,7 @@ mod tests {
                     value: 1.0,
                     expected: None,
                     score: if anomaly { 0.9 } else { 0.1 },
+                    salience: if anomaly { 0.9 } else { 0.1 },
                     votes: Votes::default(),
                     anomaly,
                     confidence: 1.0,

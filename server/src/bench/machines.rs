@@ -3,7 +3,7 @@
 use super::Data;
 use crate::backtest::score::{Labelled, Ledger, summarize};
 use crate::backtest::{Input, Mode, Options, replay};
-use engine::detect::Models;
+use engine::detect::{Effort, Models};
 use engine::ingest::csv::{self, Label};
 use engine::{Error, Result};
 use serde::Deserialize;
@@ -123,6 +123,7 @@ fn load(data: &Data, folder: &str, entry: &Entry) -> Result<(Input, Options)> {
     let options = Options {
         train_rows,
         mode: Mode::Online,
+        effort: Effort::Full,
     };
     Ok((input, options))
 }

@@ -2,7 +2,7 @@
 
 use super::Data;
 use crate::backtest::{Input, Mode, Options, replay};
-use engine::detect::Models;
+use engine::detect::{Effort, Models};
 use engine::evaluate::nab::{File, LOW_FALSE_POSITIVE, Profile, STANDARD, best_threshold, probation, score_at};
 use engine::evaluate::{EventScore, Span, average_precision, runs, score_events, season_buffer, vus_pr};
 use engine::ingest::csv;
@@ -134,6 +134,7 @@ fn loop_scores(series: &Series, models: Arc<Models>) -> Result<Scored> {
     let options = Options {
         train_rows: probation(input.frame.times.len()),
         mode: Mode::Online,
+        effort: Effort::Full,
     };
     // The files have repeated and unordered instants; a score belongs to its instant.
     let mut by_time = BTreeMap::new();

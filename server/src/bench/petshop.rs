@@ -6,7 +6,7 @@
 use super::Data;
 use crate::backtest::{Input, Mode, Options, replay};
 use engine::correlate::Incident;
-use engine::detect::Models;
+use engine::detect::{Effort, Models};
 use engine::ingest::csv;
 use engine::{Error, Result};
 use serde::Deserialize;
@@ -146,6 +146,7 @@ impl Scenario {
         let options = Options {
             train_rows: self.clean.len(),
             mode: Mode::Online,
+            effort: Effort::Full,
         };
         let outcome = replay(&input, &options, Arc::clone(models), &mut |_, _| Ok(()))?;
         // The one about the violated entry; of several, the widest.
@@ -174,6 +175,7 @@ impl Scenario {
         let options = Options {
             train_rows: self.clean.len() * 7 / 10,
             mode: Mode::Online,
+            effort: Effort::Full,
         };
         let mut ledger = crate::backtest::score::Ledger::new(&input);
         let outcome = replay(&input, &options, Arc::clone(models), &mut |at, row| {
