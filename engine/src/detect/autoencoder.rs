@@ -14,29 +14,29 @@ pub const WINDOW: usize = 32;
 pub const HIDDEN: usize = 32;
 /// Width of the bottleneck.
 pub const LATENT: usize = 8;
-const GATES: usize = 4 * HIDDEN;
+pub(super) const GATES: usize = 4 * HIDDEN;
 /// Newest samples of the reconstruction that count: older ones had their turn.
-const RECENT: usize = 8;
+pub(super) const RECENT: usize = 8;
 
 /// Weights, row-major as candle stores them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Autoencoder {
     /// `[GATES]`, `[GATES, HIDDEN]`, `[GATES]`: input, recurrent, bias of the encoder.
-    encoder_input: Vec<f32>,
-    encoder_hidden: Vec<f32>,
-    encoder_bias: Vec<f32>,
+    pub(super) encoder_input: Vec<f32>,
+    pub(super) encoder_hidden: Vec<f32>,
+    pub(super) encoder_bias: Vec<f32>,
     /// `[LATENT, HIDDEN]`, `[LATENT]`.
-    latent: Vec<f32>,
-    latent_bias: Vec<f32>,
+    pub(super) latent: Vec<f32>,
+    pub(super) latent_bias: Vec<f32>,
     /// `[GATES, LATENT]`, `[GATES, HIDDEN]`, `[GATES]`.
-    decoder_input: Vec<f32>,
-    decoder_hidden: Vec<f32>,
-    decoder_bias: Vec<f32>,
+    pub(super) decoder_input: Vec<f32>,
+    pub(super) decoder_hidden: Vec<f32>,
+    pub(super) decoder_bias: Vec<f32>,
     /// `[HIDDEN]` and one number each.
-    output: Vec<f32>,
-    output_bias: Vec<f32>,
-    forecast: Vec<f32>,
-    forecast_bias: Vec<f32>,
+    pub(super) output: Vec<f32>,
+    pub(super) output_bias: Vec<f32>,
+    pub(super) forecast: Vec<f32>,
+    pub(super) forecast_bias: Vec<f32>,
 }
 
 /// What the autoencoder makes of one window.
@@ -85,7 +85,7 @@ impl Autoencoder {
     /// mean squared reconstruction error of the newest samples. Not negative; a window's score does not depend on its neighbours.
     pub fn score(&self, windows: &[f32]) -> Vec<f32> {
         let mut scores = Vec::with_capacity(windows.len() / WINDOW);
-        self.each(windows, |window, reconstruction, lane| {
+        self.each(windows, RECENT, |window, reconstruction, lane| {
             let forecast = window[WINDOW - 1] - reconstruction.forecast[lane];
             let recent = WINDOW - RECENT..WINDOW;
             let squares: f32 = recent
@@ -99,7 +99,7 @@ impl Autoencoder {
     /// The full reconstruction of each window in `windows` (`[n, WINDOW]` flat).
     pub fn reconstruct(&self, windows: &[f32]) -> Vec<Reconstruction> {
         let mut out = Vec::with_capacity(windows.len() / WINDOW);
-        self.each(windows, |_, lanes, lane| {
+        self.each(windows, WINDOW, |_, lanes, lane| {
             out.push(Reconstruction {
                 window: std::array::from_fn(|t| lanes.window[t][lane]),
                 forecast: lanes.forecast[lane],
@@ -108,7 +108,8 @@ impl Autoencoder {
         out
     }
 
-    fn each(&self, windows: &[f32], mut visit: impl FnMut(&[f32], &Output, usize)) {
+    /// Runs every window; of its reconstruction the `newest` samples are written.
+    fn each(&self, windows: &[f32], newest: usize, mut visit: impl FnMut(&[f32], &Output, usize)) {
         let arch = pulp::Arch::new();
         let mut output = Output::default();
         for group in windows.chunks(LANES * WINDOW) {
@@ -121,6 +122,7 @@ impl Autoencoder {
             arch.dispatch(Run {
                 model: self,
                 input: &input,
+                newest,
                 output: &mut output,
             });
             for (lane, window) in group.chunks_exact(WINDOW).enumerate() {
@@ -129,9 +131,9 @@ impl Autoencoder {
         }
     }
 
-    /// Sixteen windows through the network.
+    /// Sixteen windows through the network. The decoder writes backwards, so it stops after the `newest` samples.
     #[inline(always)]
-    fn run(&self, input: &[Lanes; WINDOW], output: &mut Output) {
+    fn run(&self, input: &[Lanes; WINDOW], newest: usize, output: &mut Output) {
         let mut hidden = [[0.0; LANES]; HIDDEN];
         let mut cell = [[0.0; LANES]; HIDDEN];
         let mut gates = [[0.0; LANES]; GATES];
@@ -163,7 +165,7 @@ impl Autoencoder {
         }
         hidden = [[0.0; LANES]; HIDDEN];
         cell = [[0.0; LANES]; HIDDEN];
-        for t in (0..WINDOW).rev() {
+        for t in (WINDOW - newest..WINDOW).rev() {
             gates = constant;
             step(&self.decoder_hidden, &mut gates, &mut hidden, &mut cell);
             output.window[t] = head(&hidden, &self.output, self.output_bias[0]);
@@ -176,6 +178,7 @@ impl Autoencoder {
 struct Run<'a> {
     model: &'a Autoencoder,
     input: &'a [Lanes; WINDOW],
+    newest: usize,
     output: &'a mut Output,
 }
 
@@ -184,7 +187,7 @@ impl pulp::NullaryFnOnce for Run<'_> {
 
     #[inline(always)]
     fn call(self) {
-        self.model.run(self.input, self.output);
+        self.model.run(self.input, self.newest, self.output);
     }
 }
 
