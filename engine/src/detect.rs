@@ -9,6 +9,7 @@ mod autoencoder;
 mod calibration;
 mod config;
 mod detector;
+pub mod device;
 mod explain;
 mod forest;
 mod kernel;

@@ -4,12 +4,12 @@
 //! residual, O(1) in time and memory a sample. What it could not explain leaves as a [`Residual`]: two z-scores and
 //! [`FEATURES`] numbers for the isolation forest. Nothing here is ever NaN or infinite, whatever enters.
 
-mod baseline;
+pub(crate) mod baseline;
 mod bootstrap;
 mod outlook;
 mod polarity;
-mod residual;
-mod season;
+pub(crate) mod residual;
+pub(crate) mod season;
 
 pub use baseline::{BaselineSlot, Baselines, WARM_UP};
 pub use outlook::Outlook;

@@ -1,7 +1,8 @@
 //! The trained files, checked before they are used.
 
-use super::autoencoder::Autoencoder;
+use super::autoencoder::{Autoencoder, WINDOW};
 use super::calibration::{Calibration, RAWS};
+use super::device::{Accelerator, DeviceBatch};
 use super::forest::IsolationForest;
 use super::tail::Tail;
 use super::weights;
@@ -9,6 +10,8 @@ use crate::features::FEATURES;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use wire::series::MetricClass;
 use wire::status::Model;
 
@@ -19,6 +22,9 @@ pub(super) const AUTOENCODER_FILE: &str = "autoencoder.safetensors";
 pub(super) const CALIBRATION_FILE: &str = "calibration.toml";
 pub(super) const MANIFEST_FILE: &str = "manifest.toml";
 
+/// Windows in one call from which on a device, where there is one, is asked: fewer are done before it has begun.
+const DEVICE_FROM: usize = 8192;
+
 /// Everything trained: shared by all detectors, never changed.
 #[derive(Debug)]
 pub struct Models {
@@ -26,6 +32,9 @@ pub struct Models {
     autoencoder: Autoencoder,
     calibration: Calibration,
     described: Vec<Model>,
+    /// The members on a device, once the first large batch has asked for one.
+    batched: OnceLock<Option<DeviceBatch>>,
+    device_failed: AtomicBool,
 }
 
 /// `models/manifest.toml`.
@@ -121,6 +130,8 @@ impl Models {
             autoencoder,
             calibration,
             described,
+            batched: OnceLock::new(),
+            device_failed: AtomicBool::new(false),
         })
     }
 
@@ -139,8 +150,36 @@ impl Models {
         &self.autoencoder
     }
 
+    /// Scores of `windows` (`[n, WINDOW]` flat): on the CPU, or a large batch in a build for a device on that.
     pub(super) fn reconstruct(&self, windows: &[f32]) -> Vec<f32> {
-        self.autoencoder.score(windows)
+        let large = windows.len() >= DEVICE_FROM * WINDOW;
+        large
+            .then(|| self.on_device(windows))
+            .flatten()
+            .unwrap_or_else(|| self.autoencoder.score(windows))
+    }
+
+    /// `None` where there is no device, or it has failed once.
+    fn on_device(&self, windows: &[f32]) -> Option<Vec<f32>> {
+        if self.device_failed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let scores = match self.batched.get_or_init(|| self.upload()) {
+            Some(batch) => batch.autoencoder().score(windows),
+            None => return None,
+        };
+        scores.map_err(|error| self.give_up(&error)).ok()
+    }
+
+    fn upload(&self) -> Option<DeviceBatch> {
+        let (accelerator, _) = Accelerator::choose();
+        let batch = accelerator.is_device().then(|| DeviceBatch::new(self, &accelerator))?;
+        batch.map_err(|error| self.give_up(&error)).ok()
+    }
+
+    fn give_up(&self, error: &candle_core::Error) {
+        tracing::error!("the device failed, computing on the CPU from now on: {error}");
+        self.device_failed.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn tails(&self, class: MetricClass) -> [Tail; RAWS] {
@@ -192,6 +231,20 @@ mod tests {
         let models = Models::bundled().unwrap();
         let names: Vec<String> = models.describe().into_iter().map(|m| m.name).collect();
         assert_eq!(names, ["autoencoder", "calibration", "forest"]);
+    }
+
+    #[test]
+    fn large_batches_score_alike_on_a_device_and_on_the_cpu_after_it_failed() {
+        let windows: Vec<f32> = (0..(DEVICE_FROM + 3) * WINDOW).map(|i| (i % 37) as f32 * 0.1).collect();
+        let models = Models::bundled().unwrap();
+        let batch = DeviceBatch::new(&models, &Accelerator::cpu()).unwrap();
+        models.batched.set(Some(batch)).unwrap();
+        let kernel = models.autoencoder().score(&windows);
+        let batched = models.reconstruct(&windows);
+        assert_eq!(batched.len(), kernel.len());
+        assert!(batched.iter().zip(&kernel).all(|(a, b)| (a - b).abs() < 1e-4));
+        models.give_up(&candle_core::Error::msg("lost"));
+        assert_eq!(models.reconstruct(&windows), kernel);
     }
 
     #[test]

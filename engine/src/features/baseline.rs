@@ -5,8 +5,10 @@
 //! arXiv 2107.09110, with model choice in place of a fixed period). Errors are Huberised: an outlier pulls a level by at most
 //! one standard deviation. A shift that lasts is believed after [`CONFIRM`] samples.
 
+mod columns;
 mod slot;
 
+pub(crate) use columns::{Columns, SeasonColumns};
 pub use slot::BaselineSlot;
 
 use super::polarity::Polarity;
@@ -18,29 +20,29 @@ use wire::Timestamp;
 /// Samples that open a baseline: median level, median step, first scale.
 pub const WARM_UP: usize = 8;
 /// Weight of a new sample in the two levels.
-const GAINS: [f64; 2] = [0.5, 0.08];
-const CANDIDATES: usize = 6;
+pub(crate) const GAINS: [f64; 2] = [0.5, 0.08];
+pub(crate) const CANDIDATES: usize = 6;
 /// Samples that one-step errors remember.
-const ERROR_MEMORY: f64 = 160.0;
+pub(crate) const ERROR_MEMORY: f64 = 160.0;
 /// Consecutive outliers after which a new level or spread is believed.
-const CONFIRM: u16 = 64;
+pub(crate) const CONFIRM: u16 = 64;
 /// Samples during which a believed shift is taken over without suspicion.
-const RELEARN: u16 = 16;
+pub(crate) const RELEARN: u16 = 16;
 /// Beyond this many standard deviations a sample is an outlier to the baseline.
-const OUTLIER: f64 = 4.0;
-const CLIP: f64 = 2.5;
+pub(crate) const OUTLIER: f64 = 4.0;
+pub(crate) const CLIP: f64 = 2.5;
 /// Samples that a trend remembers.
-const TREND_MEMORY: f64 = 64.0;
+pub(crate) const TREND_MEMORY: f64 = 64.0;
 /// Mean absolute deviation to standard deviation of a normal.
-const TO_SIGMA: f64 = 1.2533;
+pub(crate) const TO_SIGMA: f64 = 1.2533;
 /// Any finite input is brought into this range, so that differences stay finite.
-const VALUE_MAX: f64 = 1e290;
+pub(crate) const VALUE_MAX: f64 = 1e290;
 /// Smallest scale, as a part of the level, of a series that never changed.
-const CONSTANT_SCALE: f64 = 1e-3;
-const TINY: f64 = 1e-290;
+pub(crate) const CONSTANT_SCALE: f64 = 1e-3;
+pub(crate) const TINY: f64 = 1e-290;
 const UNTRIED: f64 = -1.0;
 /// A season starts with this much more error than the same level without it, and has to earn its place.
-const HANDICAP: f64 = 1.2;
+pub(crate) const HANDICAP: f64 = 1.2;
 
 /// The baselines of many series. Slots are given by [`Baselines::add`], from 0.
 #[derive(Clone, Debug, Default)]

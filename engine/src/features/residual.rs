@@ -3,12 +3,12 @@
 /// How many residual features a sample has.
 pub const FEATURES: usize = 8;
 /// z-scores beyond this are all the same to a model.
-const Z_MAX: f32 = 1e4;
+pub(crate) const Z_MAX: f32 = 1e4;
 /// Weight of the newest sample in the local statistics: about eight samples of memory.
-const LOCAL: f32 = 1.0 / 8.0;
+pub(crate) const LOCAL: f32 = 1.0 / 8.0;
 /// What a CUSUM forgives a sample, in standard deviations: half the shift it is to find.
-const CUSUM_SLACK: f32 = 0.5;
-const CUSUM_MAX: f32 = 100.0;
+pub(crate) const CUSUM_SLACK: f32 = 0.5;
+pub(crate) const CUSUM_MAX: f32 = 100.0;
 
 /// What one sample looks like beside its baseline. All z-scores are turned by the series' polarity: what hurts is positive.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,11 +44,11 @@ pub(super) fn bounded(z: f64) -> f32 {
 /// Running local statistics of one series' z-scores.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Local {
-    mean: f32,
-    square: f32,
-    slope: f32,
-    up: f32,
-    down: f32,
+    pub(super) mean: f32,
+    pub(super) square: f32,
+    pub(super) slope: f32,
+    pub(super) up: f32,
+    pub(super) down: f32,
 }
 
 impl Local {

@@ -2,32 +2,32 @@
 
 use wire::Timestamp;
 
-const DAY_MS: i64 = 86_400_000;
-const HOUR_MS: i64 = 3_600_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
+pub(crate) const HOUR_MS: i64 = 3_600_000;
 /// The Unix epoch was a Thursday; the week starts where it does, which is as good as any other day.
-const WEEK_MS: i64 = 7 * DAY_MS;
+pub(crate) const WEEK_MS: i64 = 7 * DAY_MS;
 /// Bins of a day profile at most: five minutes each.
-const DAY_BINS_MAX: i64 = 288;
-const WEEK_BINS: usize = 168;
+pub(crate) const DAY_BINS_MAX: i64 = 288;
+pub(crate) const WEEK_BINS: usize = 168;
 /// Days that a bin remembers: a new day has at least this weight.
-const DAYS_REMEMBERED: f32 = 8.0;
-const WEEKS_REMEMBERED: f32 = 4.0;
+pub(crate) const DAYS_REMEMBERED: f32 = 8.0;
+pub(crate) const WEEKS_REMEMBERED: f32 = 4.0;
 /// A profile may be asked for once it has seen one whole period.
-const WEEK_READY_MS: i64 = WEEK_MS + DAY_MS;
+pub(crate) const WEEK_READY_MS: i64 = WEEK_MS + DAY_MS;
 
 /// Profiles in units of the series' own scale, so that single precision is enough whatever the metric's unit.
 #[derive(Clone, Debug)]
 pub(super) struct Season {
-    unit: f64,
-    first_at: i64,
-    day: Vec<Bin>,
-    week: Vec<Bin>,
+    pub(super) unit: f64,
+    pub(super) first_at: i64,
+    pub(super) day: Vec<Bin>,
+    pub(super) week: Vec<Bin>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Bin {
-    value: f32,
-    count: u16,
+pub(super) struct Bin {
+    pub(super) value: f32,
+    pub(super) count: u16,
 }
 
 /// Which profiles a prediction adds to the level.
@@ -125,6 +125,6 @@ impl Bin {
     }
 }
 
-fn week_bin(at: i64) -> usize {
+pub(crate) fn week_bin(at: i64) -> usize {
     usize::try_from(at.rem_euclid(WEEK_MS) / HOUR_MS).expect("remainder is not negative")
 }

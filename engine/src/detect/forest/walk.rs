@@ -3,7 +3,7 @@
 //! A walk is a chain of dependent loads; eight chains side by side keep the processor busy while each waits. In a complete
 //! tree the next node is arithmetic (`2i` or `2i + 1`), so there is no branch to mispredict, and the walk ends by counting.
 
-use super::{FEATURE_SHIFT, INDEX_MASK, IsolationForest, LEAF};
+use super::{FEATURE_SHIFT, INDEX_MASK, IsolationForest, LEAF, average_path};
 
 /// Depth of the paper's trees: 256 rows.
 const DEPTH: usize = 8;
@@ -31,6 +31,38 @@ struct Tree {
 struct Split {
     threshold: f32,
     feature: u32,
+}
+
+/// The same layout as flat arrays, [`WIDTH`] cells a tree, for a device.
+#[derive(Clone, Debug)]
+pub(in crate::detect) struct Flat {
+    pub(in crate::detect) depth: usize,
+    pub(in crate::detect) trees: usize,
+    pub(in crate::detect) features: usize,
+    /// Splits by position; the root is at 1.
+    pub(in crate::detect) thresholds: Vec<f32>,
+    pub(in crate::detect) split_features: Vec<u32>,
+    /// Path length of each end.
+    pub(in crate::detect) ends: Vec<f32>,
+    /// Path length of an ordinary row.
+    pub(in crate::detect) average_path: f32,
+}
+
+impl IsolationForest {
+    /// The trees as flat arrays; `None` for a forest that is deeper than [`DEPTH`].
+    pub(in crate::detect) fn flat(&self) -> Option<Flat> {
+        let trees = &self.walk.as_ref()?.trees;
+        let splits = || trees.iter().flat_map(|tree| tree.splits.iter());
+        Some(Flat {
+            depth: DEPTH,
+            trees: trees.len(),
+            features: self.features,
+            thresholds: splits().map(|split| split.threshold).collect(),
+            split_features: splits().map(|split| split.feature).collect(),
+            ends: trees.iter().flat_map(|tree| tree.ends.iter().copied()).collect(),
+            average_path: average_path(self.subsample),
+        })
+    }
 }
 
 impl Walk {

@@ -1,0 +1,150 @@
+//! The state of many baselines side by side, one column a field: what the batched path puts on a device.
+//!
+//! Copies, not views: whoever takes the columns goes on with them alone.
+
+use super::super::season::{Bin, DAY_BINS_MAX, DAY_MS, Season, WEEK_BINS};
+use super::{Baselines, CANDIDATES, WARM_UP};
+
+/// Columns of the length `n`; counts as numbers, for a device knows no narrow integers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Columns {
+    pub(crate) n: usize,
+    /// `[CANDIDATES, n]`, candidate by candidate. A negative error: its season is not known yet.
+    pub(crate) level: Vec<f64>,
+    pub(crate) error: Vec<f64>,
+    pub(crate) slow: Vec<f64>,
+    pub(crate) slow_error: Vec<f64>,
+    pub(crate) trend: Vec<f64>,
+    pub(crate) recent_trend: Vec<f64>,
+    pub(crate) difference: Vec<f64>,
+    pub(crate) quantum: Vec<f64>,
+    pub(crate) last: Vec<f64>,
+    pub(crate) last_season: Vec<f64>,
+    pub(crate) last_at: Vec<f64>,
+    pub(crate) step_ms: Vec<f64>,
+    pub(crate) seen: Vec<f64>,
+    pub(crate) changes: Vec<f64>,
+    pub(crate) outliers: Vec<f64>,
+    pub(crate) outliers_slow: Vec<f64>,
+    pub(crate) relearn: Vec<f64>,
+    pub(crate) relearn_slow: Vec<f64>,
+    pub(crate) odd_steps: Vec<f64>,
+    pub(crate) chosen: Vec<f64>,
+    /// What a z-score is multiplied by: always, and where it is then negative.
+    pub(crate) turn: Vec<f32>,
+    pub(crate) damp: Vec<f32>,
+    /// Local statistics: mean, square, slope, CUSUM up, CUSUM down.
+    pub(crate) local: [Vec<f32>; 5],
+    pub(crate) season: SeasonColumns,
+}
+
+/// Profiles of many series that are sampled equally often; `unit` 0: none yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SeasonColumns {
+    pub(crate) unit: Vec<f64>,
+    pub(crate) first_at: Vec<f64>,
+    /// 1 where the week profile has begun.
+    pub(crate) week_begun: Vec<f64>,
+    /// Value and count by bin, each a column.
+    pub(crate) day: Vec<(Vec<f32>, Vec<f64>)>,
+    pub(crate) week: Vec<(Vec<f32>, Vec<f64>)>,
+}
+
+impl Baselines {
+    /// The state of `slots`, in their order.
+    ///
+    /// # Errors
+    /// When one of them is not there or still opens, or they are not sampled equally often.
+    pub(crate) fn columns(&self, slots: &[usize]) -> Result<Columns, String> {
+        let step_ms = slots.first().map_or(0, |&slot| self.step_ms(slot));
+        let mut columns = Columns {
+            n: slots.len(),
+            season: SeasonColumns::empty(step_ms),
+            ..Columns::default()
+        };
+        for &slot in slots {
+            let state = self.opened(slot).ok_or_else(|| {
+                format!("series {slot} has no baseline yet: the first {WARM_UP} samples are taken one by one")
+            })?;
+            if state.step_ms != step_ms {
+                return Err(format!(
+                    "series {slot} has a sample every {} ms, the first one every {step_ms} ms: a batch is sampled equally often",
+                    state.step_ms
+                ));
+            }
+            columns.slow.push(state.slow);
+            columns.slow_error.push(state.slow_error);
+            columns.trend.push(state.trend);
+            columns.recent_trend.push(state.recent_trend);
+            columns.difference.push(state.difference);
+            columns.quantum.push(state.quantum);
+            columns.last.push(state.last);
+            columns.last_season.push(state.last_season);
+            columns.last_at.push(state.last_at as f64);
+            columns.step_ms.push(state.step_ms as f64);
+            columns.seen.push(state.seen as f64);
+            columns.changes.push(f64::from(state.changes));
+            columns.outliers.push(f64::from(state.outliers));
+            columns.outliers_slow.push(f64::from(state.outliers_slow));
+            columns.relearn.push(f64::from(state.relearn));
+            columns.relearn_slow.push(f64::from(state.relearn_slow));
+            columns.odd_steps.push(f64::from(state.odd_steps));
+            columns.chosen.push(f64::from(state.chosen));
+            // Asked, not known: what hurts keeps its size.
+            let polarity = self.polarities[slot];
+            let (up, down) = (polarity.apply(1.0), polarity.apply(-1.0));
+            let turn = if up >= 0.0 { 1.0 } else { -1.0 };
+            columns.turn.push(turn);
+            columns.damp.push(up.abs().min(down.abs()));
+            let local = self.locals[slot];
+            let parts = [local.mean, local.square, local.slope, local.up, local.down];
+            for (column, part) in columns.local.iter_mut().zip(parts) {
+                column.push(part);
+            }
+            columns.season.push(self.seasons[slot].as_deref())?;
+        }
+        for candidate in 0..CANDIDATES {
+            let trackers = slots.iter().map(|&slot| self.states[slot].trackers[candidate]);
+            columns.level.extend(trackers.clone().map(|tracker| tracker.level));
+            columns.error.extend(trackers.map(|tracker| tracker.error));
+        }
+        Ok(columns)
+    }
+}
+
+impl SeasonColumns {
+    /// No series yet. No bins where a day holds too few samples to have a shape.
+    fn empty(step_ms: i64) -> Self {
+        let bins = (DAY_MS / step_ms.max(1)).min(DAY_BINS_MAX);
+        let day = if bins >= 8 {
+            usize::try_from(bins).unwrap_or(0)
+        } else {
+            0
+        };
+        Self {
+            day: vec![(Vec::new(), Vec::new()); day],
+            week: vec![(Vec::new(), Vec::new()); if day > 0 { WEEK_BINS } else { 0 }],
+            ..Self::default()
+        }
+    }
+
+    fn push(&mut self, season: Option<&Season>) -> Result<(), String> {
+        self.unit.push(season.map_or(0.0, |season| season.unit));
+        self.first_at.push(season.map_or(0.0, |season| season.first_at as f64));
+        let begun = season.is_some_and(|season| !season.week.is_empty());
+        self.week_begun.push(f64::from(u8::from(begun)));
+        if season.is_some_and(|season| season.day.len() != self.day.len()) {
+            return Err("a series had another interval when its day profile began: a batch has one".to_owned());
+        }
+        let day = season.map_or(&[][..], |season| &season.day);
+        let week = season.map_or(&[][..], |season| &season.week);
+        for (columns, bins) in [(&mut self.day, day), (&mut self.week, week)] {
+            for (i, (values, counts)) in columns.iter_mut().enumerate() {
+                let bin: Bin = bins.get(i).copied().unwrap_or_default();
+                values.push(bin.value);
+                counts.push(f64::from(bin.count));
+            }
+        }
+        Ok(())
+    }
+}
