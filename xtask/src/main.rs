@@ -8,6 +8,7 @@
 
 mod bench;
 mod browser;
+mod cuda;
 mod demo;
 mod desktop;
 mod models;
@@ -45,6 +46,10 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Train the bundled models again
     Models(models::ModelsArgs),
+    /// Build the program for NVIDIA devices
+    Cuda(cuda::CudaArgs),
+    /// Fetch the compiler and the libraries for that
+    CudaToolkit(cuda::ToolkitArgs),
 }
 
 fn main() -> ExitCode {
@@ -66,5 +71,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Cuda(args) => cuda::build(&args),
+        Command::CudaToolkit(args) => cuda::toolkit(&args),
     }
 }

@@ -76,6 +76,24 @@ pub(crate) fn from_cargo(output: &str) -> Tally {
     tally
 }
 
+/// Moves tests that passed because they could not run to the skipped ones: those whose output (`--show-output`) has a line
+/// `skipped: REASON`.
+pub(crate) fn with_announced_skips(mut tally: Tally, output: &str) -> Tally {
+    let mut test = "a test";
+    for line in output.lines().map(str::trim) {
+        if let Some(name) = line
+            .strip_prefix("---- ")
+            .and_then(|rest| rest.strip_suffix(" stdout ----"))
+        {
+            test = name;
+        } else if let Some(reason) = line.strip_prefix("skipped: ") {
+            tally.passed = tally.passed.saturating_sub(1);
+            tally.skips.push((test.to_owned(), reason.to_owned()));
+        }
+    }
+    tally
+}
+
 /// Counts from the TAP output of `node --test`: its closing comments, and the reasons of skipped tests.
 pub(crate) fn from_tap(output: &str) -> Tally {
     let mut tally = Tally::default();
@@ -122,6 +140,15 @@ mod tests {
         let tally = from_cargo(output);
         assert_eq!((tally.passed, tally.failed), (15, 2));
         assert_eq!(tally.skips, [("b".to_owned(), "needs a GPU".to_owned())]);
+    }
+
+    #[test]
+    fn a_test_that_says_it_was_skipped_has_not_passed() {
+        let output = "test a::b ... ok\n\nsuccesses:\n\n---- a::b stdout ----\nskipped: no CUDA device: CPU\n\n\
+                      test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s\n";
+        let tally = with_announced_skips(from_cargo(output), output);
+        assert_eq!((tally.passed, tally.failed), (1, 0));
+        assert_eq!(tally.skips, [("a::b".to_owned(), "no CUDA device: CPU".to_owned())]);
     }
 
     #[test]

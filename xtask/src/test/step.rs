@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use super::count::{self, Tally};
 use super::{Outcome, TestArgs};
 use crate::setup::{self, Need};
-use crate::{browser, shell, tidy, web};
+use crate::{browser, cuda, shell, tidy, web};
 
 /// One named step of the whole.
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +97,13 @@ pub(crate) const STEPS: &[Step] = &[
         after: &["setup", "web", "build"],
         limit: minutes(4),
         run: desktop,
+    },
+    Step {
+        name: "cuda",
+        what: "the batched members on an NVIDIA device agree with the CPU",
+        after: &["setup"],
+        limit: minutes(40),
+        run: cuda,
     },
 ];
 
@@ -215,6 +222,21 @@ fn served(needs: &[Need], name: &str, limit: Duration) -> (Outcome, Tally) {
         .args(["--test-threads", "1"]);
     let (outcome, output) = finished(with_programs(&mut test), limit);
     (outcome, count::from_cargo(&output))
+}
+
+/// Compiles the kernels, a matter of minutes the first time. A machine without a device still shows that they compile; the
+/// test then counts as skipped.
+fn cuda(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
+    match cuda::test() {
+        Err(reason) => (Outcome::Skipped(reason), Tally::default()),
+        Ok(mut test) => {
+            let (outcome, output) = finished(&mut test, limit);
+            (
+                outcome,
+                count::with_announced_skips(count::from_cargo(&output), &output),
+            )
+        }
+    }
 }
 
 fn browser(args: &TestArgs, limit: Duration) -> (Outcome, Tally) {
