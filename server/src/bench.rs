@@ -1,5 +1,6 @@
 //! `halo bench`: the figures that are promised, measured on this machine. `cargo xtask bench` calls it.
 
+mod device;
 mod machines;
 mod nab;
 mod payload;
@@ -163,6 +164,12 @@ impl From<Vec<Figure>> for Report {
 }
 
 impl Report {
+    fn and(mut self, other: Self) -> Self {
+        self.figures.extend(other.figures);
+        self.notes.extend(other.notes);
+        self
+    }
+
     /// The figures, one JSON object a line.
     pub fn json_lines(&self) -> String {
         let lines = self.figures.iter().map(serde_json::to_string);
@@ -206,8 +213,7 @@ pub fn run(args: &BenchArgs) -> Result<Report> {
     };
     for bench in benches {
         let one = measure(bench, &data, args.runs.max(1))?;
-        report.figures.extend(one.figures);
-        report.notes.extend(one.notes);
+        report = report.and(one);
     }
     Ok(report)
 }
@@ -216,8 +222,8 @@ fn measure(bench: Bench, data: &Data, runs: usize) -> Result<Report> {
     match bench {
         Bench::Http => Ok(speed::http(runs)?.into()),
         Bench::HotPath => Ok(speed::hot_path(runs)?.into()),
-        Bench::Forest => Ok(speed::forest(runs)?.into()),
-        Bench::Autoencoder => Ok(speed::autoencoder(runs)?.into()),
+        Bench::Forest => Ok(Report::from(speed::forest(runs)?).and(device::forest(runs)?)),
+        Bench::Autoencoder => Ok(Report::from(speed::autoencoder(runs)?).and(device::autoencoder(runs)?)),
         Bench::Start => Ok(speed::start(runs)?.into()),
         Bench::Detect => unreachable!("it has been replaced by what it stands for"),
         Bench::Simulated => Ok(simulated_figures(&Arc::new(Models::bundled()?))?.into()),

@@ -4,6 +4,7 @@ use crate::auth::tokens::TokenFile;
 use crate::http::console;
 use clap::Args;
 use engine::detect::Models;
+use engine::detect::device::Accelerator;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ pub(super) fn run(args: DoctorArgs, out: &mut impl Write) -> anyhow::Result<Exit
                 })
                 .map_err(|e| e.to_string()),
         ),
+        ("compute", Ok(Accelerator::choose().1)),
         ("console", console::built().map(str::to_owned).map_err(str::to_owned)),
     ];
     let mut failed = false;
