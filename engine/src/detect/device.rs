@@ -174,7 +174,9 @@ fn quietly<T>(probe: impl FnOnce() -> T + std::panic::UnwindSafe) -> std::result
     })
 }
 
+/// What is wrong, without the names that were tried and the trace.
 #[cfg(feature = "cuda")]
 fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+    let line = text.lines().next().unwrap_or_default();
+    line.split_once(" - searched").map_or(line, |(what, _)| what)
 }
