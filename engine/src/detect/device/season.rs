@@ -74,10 +74,6 @@ impl Seasons {
     }
 
     /// Learns the deviations of the instant where `present` is 1; a series that is old enough begins its profile.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "columns of one table, named where they are called"
-    )]
     pub(super) fn learn(
         &mut self,
         at: Timestamp,

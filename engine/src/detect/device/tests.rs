@@ -142,9 +142,9 @@ fn check_ensemble(accelerator: &Accelerator, n: usize, seed: u64) {
             .map(|(slot, rng)| value(slot as u64 + seed, t, rng))
             .collect();
         let scores = ensemble.step(at, &values).unwrap();
-        for slot in 0..n {
+        for (slot, &value) in values.iter().enumerate() {
             let what = format!("seed {seed}, series {slot}, step {t}");
-            let Some(residual) = baselines.observe(slot, at, values[slot]) else {
+            let Some(residual) = baselines.observe(slot, at, value) else {
                 assert!(
                     scores.fast[slot].is_nan() && scores.autoencoder[slot].is_nan(),
                     "{what}"
