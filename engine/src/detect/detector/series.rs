@@ -1,0 +1,110 @@
+//! What the ensemble remembers of one series beside its baseline.
+
+use crate::detect::calibration::{HOLD, RAWS};
+use crate::detect::salience::Salience;
+use crate::detect::tail::Tail;
+use wire::series::MetricClass;
+use wire::{SeriesId, Timestamp};
+
+/// Weight of a suspicious sample when tails learn.
+const SUSPICIOUS: f32 = 0.2;
+/// A run of rare samples teaches the tails once, by its worst, when it is over: learning while it lasts would talk a fault
+/// down before it is believed. One longer than this is the new normal, and taught sample by sample.
+const LONG_RUN: u8 = 64;
+/// A series that has alerted has to say more to alert again: half as much more as its last alert was worth (at most
+/// [`BAR_MAX`] times what is required), forgotten by half a day. Who cries wolf is marginal each time; real trouble is not.
+const BAR: f32 = 0.5;
+const BAR_MAX: f32 = 1.5;
+const BAR_HALF_LIFE_MS: f32 = 86_400_000.0;
+/// No raw score of any member.
+const NONE: [f32; RAWS] = [f32::NAN; RAWS];
+
+#[derive(Clone, Debug)]
+pub(super) struct Series {
+    pub(super) id: SeriesId,
+    pub(super) class: MetricClass,
+    pub(super) tails: [Tail; RAWS],
+    /// Samples in a row that the joint score called rare enough; an anomaly needs some of them at short steps.
+    pub(super) rare: u8,
+    /// Greatest raw scores of those samples, in the order of the `RAWS` indices; NaN where there is none.
+    pub(super) worst: [f32; RAWS],
+    /// The anomaly now lasting: since when, and how many samples.
+    pub(super) episode: Option<(Timestamp, u32)>,
+    /// The greatest joint rarity of recent alerts, relative to what is required, and when the last of them was.
+    pub(super) bar: (f32, Timestamp),
+    pub(super) salience: Salience,
+    pub(super) in_flight: bool,
+}
+
+impl Series {
+    pub(super) fn new(id: SeriesId, class: MetricClass, tails: [Tail; RAWS]) -> Self {
+        Self {
+            id,
+            class,
+            tails,
+            rare: 0,
+            worst: NONE,
+            episode: None,
+            bar: (0.0, Timestamp(0)),
+            salience: Salience::default(),
+            in_flight: false,
+        }
+    }
+
+    /// Whether the joint rarity reaches the threshold of its class, or a part of it while an anomaly lasts, and the series' own
+    /// bar. Both rarities are absolute, in decades.
+    pub(super) fn confirms(&self, at: Timestamp, joint: f32, threshold: f32) -> bool {
+        if self.episode.is_some() {
+            return joint >= HOLD * threshold;
+        }
+        joint >= threshold && joint >= threshold * (1.0 + BAR * self.bar_at(at))
+    }
+
+    /// Keeps account of the anomaly that a sample belongs to, or of its end. `relative`: joint rarity by what is required.
+    pub(super) fn follow(&mut self, anomaly: bool, at: Timestamp, relative: f32) {
+        if anomaly {
+            self.bar = (self.bar_at(at).max(relative.min(BAR_MAX)), at);
+        }
+        self.episode = match (anomaly, self.episode) {
+            (true, Some((since, n))) => Some((since, n.saturating_add(1))),
+            (true, None) => Some((at, 1)),
+            (false, _) => None,
+        };
+    }
+
+    /// The bar as it has faded until `at`.
+    pub(super) fn bar_at(&self, at: Timestamp) -> f32 {
+        let (bar, since) = self.bar;
+        if bar > 0.0 {
+            bar * (-(at.millis_since(since).max(0) as f32) / BAR_HALF_LIFE_MS).exp2()
+        } else {
+            0.0
+        }
+    }
+
+    /// Takes in the raw scores of a sample; NaN where there is none. `run`: rare samples in a row, this one included.
+    pub(super) fn learn(&mut self, raws: [f32; RAWS], run: u8) {
+        self.rare = run;
+        match run {
+            0 => {
+                let worst = std::mem::replace(&mut self.worst, NONE);
+                self.teach(worst, SUSPICIOUS);
+                self.teach(raws, 1.0);
+            }
+            1..=LONG_RUN => {
+                for (worst, raw) in self.worst.iter_mut().zip(raws) {
+                    *worst = worst.max(raw);
+                }
+            }
+            _ => self.teach(raws, SUSPICIOUS),
+        }
+    }
+
+    fn teach(&mut self, raws: [f32; RAWS], weight: f32) {
+        for (tail, raw) in self.tails.iter_mut().zip(raws) {
+            if !raw.is_nan() {
+                tail.learn(raw, weight);
+            }
+        }
+    }
+}
