@@ -226,7 +226,7 @@ fn measure(bench: Bench, data: &Data, runs: usize) -> Result<Report> {
         Bench::Autoencoder => Ok(Report::from(speed::autoencoder(runs)?).and(device::autoencoder(runs)?)),
         Bench::Start => Ok(speed::start(runs)?.into()),
         Bench::Detect => unreachable!("it has been replaced by what it stands for"),
-        Bench::Simulated => Ok(simulated_figures(&Arc::new(Models::bundled()?))?.into()),
+        Bench::Simulated => simulated_figures(&Arc::new(Models::bundled()?)),
         Bench::Petshop if !data.has("petshop/high_traffic/cases.json") => Ok(data.missing("petshop")),
         Bench::Nab if !data.has("nab/index.json") => Ok(data.missing("nab")),
         Bench::Petshop => Ok(petshop_figures(&petshop::run(data, &Arc::new(Models::bundled()?))?)),
@@ -281,7 +281,7 @@ fn petshop_figures(report: &petshop::Outcome) -> Report {
     }
 }
 
-fn simulated_figures(models: &Arc<Models>) -> Result<Vec<Figure>> {
+fn simulated_figures(models: &Arc<Models>) -> Result<Report> {
     let clean = simulated::clean(models)?;
     let faulty = simulated::faults(models)?;
     let found = faulty.summary.labelled.clone().unwrap_or_default();
@@ -289,7 +289,7 @@ fn simulated_figures(models: &Arc<Models>) -> Result<Vec<Figure>> {
     let of_faulty = |what: &str| format!("simulated, {} faults, {} series: {what}", faulty.faults, faulty.series);
     let share = |value: Option<f64>| value.unwrap_or(0.0);
     let delay_s = found.delay_median_seconds.unwrap_or(f64::NAN);
-    Ok(vec![
+    let figures = vec![
         Figure::new(
             of_clean("false alerts"),
             clean.summary.raw_alerts_per_series_per_day,
@@ -325,7 +325,11 @@ fn simulated_figures(models: &Arc<Models>) -> Result<Vec<Figure>> {
             true,
         ),
         Figure::new(of_faulty("median delay"), delay_s, "s", false),
-    ])
+    ];
+    Ok(Report {
+        figures,
+        notes: faulty.notes.clone(),
+    })
 }
 
 fn machines(data: &Data, folder: &str, name: &str) -> Result<Vec<Figure>> {

@@ -3,6 +3,7 @@
 use crate::backtest::score::{Ledger, Summary, summarize};
 use crate::backtest::{Input, Mode, Options, replay};
 use engine::Result;
+use engine::correlate::Incident;
 use engine::detect::{Effort, Models};
 use engine::ingest::csv::{Frame, Label};
 use engine::series::{Labels, info_from_labels};
@@ -23,6 +24,8 @@ pub(super) struct SimulatedRow {
     pub(super) days: i64,
     pub(super) faults: usize,
     pub(super) summary: Summary,
+    /// A line for each fault that was not found, or whose cause did not come first.
+    pub(super) notes: Vec<String>,
 }
 
 /// 1,000 series over 30 days at five minutes with days and weeks, growth, batch jobs and deploys; nothing is wrong.
@@ -79,7 +82,8 @@ pub(super) fn faults(models: &Arc<Models>) -> Result<SimulatedRow> {
 
 fn play(seed: u64, config: WorldConfig, days: i64, models: &Arc<Models>) -> Result<SimulatedRow> {
     let until = config.start + (HISTORY_DAYS + days) * DAY_MS;
-    let labels: Vec<Label> = config.faults.iter().map(label).collect();
+    let faults = config.faults.clone();
+    let labels: Vec<Label> = faults.iter().map(label).collect();
     let step_ms = config.step_ms;
     let train_rows = (HISTORY_DAYS * DAY_MS / step_ms) as usize;
     let world = World::new(seed, config);
@@ -105,6 +109,10 @@ fn play(seed: u64, config: WorldConfig, days: i64, models: &Arc<Models>) -> Resu
         days,
         faults: input.labels.len(),
         summary: summarize(&input, &options, &outcome, &ledger),
+        notes: faults
+            .iter()
+            .filter_map(|fault| note(fault, &outcome.incidents))
+            .collect(),
     })
 }
 
@@ -133,6 +141,30 @@ fn frame(world: &World, until: Timestamp, step_ms: i64) -> Frame {
         }
     }
     frame
+}
+
+/// What went wrong with a fault, if anything did.
+fn note(fault: &Fault, incidents: &[Incident]) -> Option<String> {
+    let end = fault.onset + fault.duration_ms;
+    let during: Vec<&Incident> = incidents
+        .iter()
+        .filter(|i| i.started <= end && i.ended.unwrap_or(i.last_anomaly) >= fault.onset)
+        .collect();
+    let named = during.iter().find_map(|i| i.causes.first()).map(|cause| &cause.entity);
+    let what = format!("  simulated {:?} of {}", fault.kind, fault.cause);
+    if during.is_empty() {
+        return Some(format!("{what}: not found"));
+    }
+    if during
+        .iter()
+        .any(|i| i.causes.first().is_some_and(|cause| cause.entity == fault.cause))
+    {
+        return None;
+    }
+    Some(match named {
+        Some(named) => format!("{what}: {named} named first"),
+        None => format!("{what}: no cause named"),
+    })
 }
 
 /// A fault as the scoring reads it: the whole system is in trouble while it lasts.
