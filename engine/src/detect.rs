@@ -1,9 +1,10 @@
-//! From residuals to decisions: three models, at least two of which must agree.
+//! From residuals to decisions: four models, at least two of which must agree.
 //!
 //! [`Detector`] owns the series of one shard. A sample goes through the decomposition (`features`), whose deviation is the
-//! first member's score; the isolation forest looks at its residual features; the LSTM autoencoder at the last residuals.
-//! Each raw score becomes a rarity through a Pareto tail of the series' own past ([`DetectConfig`] says how many false alerts
-//! are allowed, the vote thresholds follow). An anomaly needs two votes and a joint rarity that fits the setting.
+//! first member's score; the isolation forest looks at its residual features; the LSTM autoencoder at the last residuals;
+//! novelty at its distance from every value before. Each raw score becomes a rarity through a Pareto tail of the series' own
+//! past ([`DetectConfig`] says how many false alerts are allowed, the vote thresholds follow). An anomaly needs two votes, a
+//! joint rarity that fits the setting, and more than the series' last alerts were worth.
 
 mod autoencoder;
 mod calibration;

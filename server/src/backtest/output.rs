@@ -2,7 +2,7 @@
 
 use super::input::{Input, Stamp};
 use super::replay::Outcome;
-use super::score::{Summary, by_entity};
+use super::score::{Summary, by_entity, together};
 use engine::correlate::Incident;
 use engine::detect::Detection;
 use engine::{Error, Result};
@@ -88,7 +88,7 @@ impl Files {
         }
         for (entity, columns) in &self.by_entity {
             let detections = columns.iter().filter_map(|column| row[*column].as_ref());
-            let score = detections.clone().map(|d| d.salience).fold(0.0, f32::max);
+            let score = together(detections.clone().map(|d| d.salience));
             let anomaly = u8::from(detections.clone().any(|d| d.anomaly));
             self.entities.line(&format!("{at},{entity},{score:.6},{anomaly}"))?;
         }

@@ -221,7 +221,7 @@ pub(super) fn hot_path(runs: usize) -> Result<Vec<Figure>> {
         Figure::new("hot path: decode, admit, detect", median(both), "ns/sample", false).goal(400.0),
         Figure::new("  decode", median(decode), "ns/sample", false),
         Figure::new(
-            "  admit and detect, all three members as needed",
+            "  admit and detect, all members as needed",
             median(detect),
             "ns/sample",
             false,
