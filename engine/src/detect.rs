@@ -49,7 +49,8 @@ pub struct Detection {
     /// Joint rarity of this sample, 0..1, comparable across series: 0.7 is exactly as rare as the setting allows.
     pub score: f32,
     /// How much the sample stands out from what the series has lately been like, 0..1, comparable across series: for
-    /// ranking. The first samples of something new stand out most; what lasts stays above the ordinary.
+    /// ranking. The first samples of something new stand out most; what lasts stays above the ordinary. With
+    /// [`Effort::Lazy`] it lacks the autoencoder where that was not asked.
     pub salience: f32,
     pub votes: Votes,
     /// At least two members agree and the calibration confirms.

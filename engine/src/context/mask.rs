@@ -1,4 +1,4 @@
-//! Spans that must not teach: incidents, maintenance, alerts that a person called false.
+//! Spans that must not teach: incidents, and alerts that a person called false.
 //!
 //! A mask removes nothing: the samples stay in history, [`learnable`] leaves them out when a baseline is built. So lifting a
 //! mask and building anew gives the baseline as if the mask had never been.
@@ -14,8 +14,6 @@ use wire::{IncidentId, SeriesId, Timestamp};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MaskReason {
     Incident(IncidentId),
-    /// The window's id.
-    Maintenance(String),
     /// A person said that the alert of this incident was false.
     ConfirmedFalse(IncidentId),
 }
@@ -24,7 +22,6 @@ impl fmt::Display for MaskReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Incident(id) => write!(f, "incident {id}"),
-            Self::Maintenance(window) => write!(f, "maintenance window {window}"),
             Self::ConfirmedFalse(id) => write!(f, "false alert {id}"),
         }
     }
@@ -80,23 +77,6 @@ impl Masks {
         Some(mask)
     }
 
-    /// Takes every mask with this reason away, and returns how many there were.
-    pub fn lift_all(&mut self, reason: &MaskReason) -> usize {
-        let own = self.masks.iter().filter(|(_, mask)| mask.reason == *reason);
-        let ids: Vec<MaskId> = own.map(|(id, _)| *id).collect();
-        for id in &ids {
-            self.lift(*id);
-        }
-        ids.len()
-    }
-
-    /// Gives the masks with this reason their end.
-    pub fn end(&mut self, reason: &MaskReason, until: Timestamp) {
-        for mask in self.masks.values_mut().filter(|mask| mask.reason == *reason) {
-            mask.span.until = mask.span.until.min(until);
-        }
-    }
-
     /// Why a sample of `info` at `at` must not teach: the oldest mask's reason.
     pub fn masked(&self, info: &SeriesInfo, at: Timestamp) -> Option<&MaskReason> {
         let found = self.of(info).filter(|(_, mask)| mask.span.contains(at));
@@ -114,11 +94,6 @@ impl Masks {
         let ids = self.general.iter().chain(named);
         ids.filter_map(move |id| Some((*id, self.masks.get(id)?)))
             .filter(move |(_, mask)| mask.selector.matches(info))
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.masks.is_empty()
     }
 }
 
@@ -172,19 +147,17 @@ mod tests {
     }
 
     #[test]
-    fn masks_are_added_ended_and_lifted() {
+    fn masks_are_added_and_lifted() {
         let db = info_from_labels(&Labels::of("db", "load", None));
         let web = info_from_labels(&Labels::of("web", "load", None));
         let mut masks = Masks::default();
         let first = masks.add(mask("d*", 10, 20, "INC-1"));
-        masks.add(mask("*", 15, i64::MAX, "INC-2"));
+        masks.add(mask("*", 15, 30, "INC-2"));
         assert_eq!(
             masks.masked(&db, Timestamp(16)).map(ToString::to_string),
             Some("incident INC-1".into())
         );
         assert!(masks.masked(&web, Timestamp(14)).is_none());
-        let second = MaskReason::Incident("INC-2".into());
-        masks.end(&second, Timestamp(30));
         assert_eq!(masks.spans_of(&db), [span(10, 30)]);
         assert_eq!(masks.spans_of(&web), [span(15, 30)]);
         assert!(masks.lift(first).is_some() && masks.lift(first).is_none());
@@ -195,7 +168,6 @@ mod tests {
         assert!(masks.masked(&db, Timestamp(105)).is_some() && masks.spans_of(&web).len() == 1);
         masks.lift(named);
         assert_eq!(masks.spans_of(&db), [span(15, 30)]);
-        assert_eq!((masks.lift_all(&second), masks.is_empty()), (1, true));
     }
 
     /// Everything that can be asked of a detector about one series.

@@ -50,7 +50,7 @@ impl Accelerator {
         static CHOSEN: OnceLock<(Accelerator, String)> = OnceLock::new();
         let choose = || match cuda() {
             Ok(found) => {
-                let reason = format!("{}, all three members in batches", found.name);
+                let reason = format!("{}, for large batches of the autoencoder", found.name);
                 (found, reason)
             }
             Err(reason) => {

@@ -57,7 +57,7 @@ fn agreement(votes: Votes) -> String {
         ("decomposition", votes.stl),
         ("isolation forest", votes.forest),
         ("autoencoder", votes.autoencoder),
-        ("novelty", votes.novelty),
+        ("novelty measure", votes.novelty),
     ];
     let yes: Vec<&str> = members
         .iter()
@@ -66,7 +66,7 @@ fn agreement(votes: Votes) -> String {
         .collect();
     match yes.as_slice() {
         [] => String::new(),
-        [one] => format!("; only {one} objects"),
+        [one] => format!("; only the {one} objects"),
         [first @ .., last] => format!("; {} and {last} agree", first.join(", ")),
     }
 }

@@ -3,7 +3,7 @@
 
 use super::brain::{Brain, BrainConfig, BrainOutput, Ids};
 use super::gate::{Gate, GateOutput};
-use crate::context::{Context, ContextConfig, Masks, Reason};
+use crate::context::{Context, ContextConfig};
 use crate::correlate::{Incident, Observation};
 use crate::detect::{DetectConfig, Detection, Detector, Effort, Models};
 use crate::predict::Limit;
@@ -96,11 +96,6 @@ impl Lane {
         self.brain.record_deploy(deploy);
     }
 
-    /// Spans that must not teach, for series that are added from now on.
-    pub fn set_masks(&mut self, masks: Masks) {
-        self.gate.context.set_masks(masks);
-    }
-
     /// Adds a series; the slot names it in [`Lane::step`].
     pub fn add_series(&mut self, info: SeriesInfo) -> usize {
         let slot = self.detector.add_series(&info);
@@ -172,11 +167,6 @@ impl Lane {
     /// Every incident so far, oldest first.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
         self.brain.correlator.incidents()
-    }
-
-    /// Why a detection was suppressed, in words.
-    pub fn reason(&self, reason: Reason) -> String {
-        self.gate.context.describe(reason)
     }
 
     /// The detector, to ask for baselines and explanations.

@@ -42,6 +42,7 @@ pub(super) struct Pending {
     pub(super) decides: bool,
     pub(super) autoencoder: Option<f32>,
 }
+
 impl Detector {
     /// Everything but the autoencoder. `None` for a sample that cannot be judged, or not yet.
     pub(super) fn cheap_members(&mut self, slot: usize, at: Timestamp, value: f64, effort: Effort) -> Option<Pending> {
@@ -98,6 +99,7 @@ impl Detector {
         })
     }
 
+    /// Whether a joint rarity is enough for this series.
     fn confirmed(&self, slot: usize, at: Timestamp, joint: f32, required: f32) -> bool {
         let series = &self.series[slot];
         series.confirms(
@@ -158,7 +160,9 @@ impl Detector {
             .observe([stl / p.required, forest / p.required, p.novelty], joint / p.required);
         let run = if rare { series.rare.saturating_add(1) } else { 0 };
         let anomaly = rare && (series.episode.is_some() || run >= samples_to_believe(step_ms));
-        series.follow(anomaly, p.at, joint / p.required);
+        // By the members that always answer: what a series is held to must not depend on the effort.
+        let [cheap_best, cheap_second] = best_two(&p.rarities);
+        series.follow(anomaly, p.at, 0.5 * (cheap_best + cheap_second) / p.required);
 
         let autoencoder = p.autoencoder.filter(|_| calibrates(seen)).unwrap_or(f32::NAN);
         series.learn(
@@ -197,6 +201,7 @@ fn best_two(rarities: &[f32]) -> [f32; 2] {
     }
     best
 }
+
 /// Whether the autoencoder's tail learns from the sample with this number.
 fn calibrates(seen: u64) -> bool {
     let every = if seen < LATER {

@@ -12,13 +12,14 @@ const SUSPICIOUS: f32 = 0.2;
 /// down before it is believed. One longer than this is the new normal, and taught sample by sample.
 const LONG_RUN: u8 = 64;
 /// A series that has alerted has to say more to alert again: half as much more as its last alert was worth (at most
-/// [`BAR_MAX`] times what is required), forgotten by half a day. Who cries wolf is marginal each time; real trouble is not.
+/// [`BAR_MAX`] times what is required), half of which is forgotten each day. Who cries wolf is marginal each time; real trouble is not.
 const BAR: f32 = 0.5;
 const BAR_MAX: f32 = 1.5;
 const BAR_HALF_LIFE_MS: f32 = 86_400_000.0;
 /// No raw score of any member.
 const NONE: [f32; RAWS] = [f32::NAN; RAWS];
 
+/// One series, as the decisions of its samples leave it.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
     pub(super) id: SeriesId,
@@ -60,7 +61,8 @@ impl Series {
         joint >= threshold && joint >= threshold * (1.0 + BAR * self.bar_at(at))
     }
 
-    /// Keeps account of the anomaly that a sample belongs to, or of its end. `relative`: joint rarity by what is required.
+    /// Keeps account of the anomaly that a sample belongs to, or of its end. `relative`: its joint rarity, without
+    /// the autoencoder, by what is required.
     pub(super) fn follow(&mut self, anomaly: bool, at: Timestamp, relative: f32) {
         if anomaly {
             self.bar = (self.bar_at(at).max(relative.min(BAR_MAX)), at);
