@@ -12,6 +12,7 @@ mod lane;
 mod live;
 mod message;
 mod shard;
+mod silence;
 
 pub use brain::{Brain, BrainConfig, BrainOutput, Ids};
 pub use coordinator::REPLAY_SOURCE;

@@ -9,6 +9,9 @@
 //! 128 samples.
 
 mod monitor;
+mod presence;
+
+pub use presence::{Presence, Silence};
 
 use monitor::Monitor;
 use std::collections::{BTreeMap, HashMap};
@@ -190,6 +193,22 @@ impl Quality {
         let group = &self.groups[monitor.group()];
         let frozen = group.frozen.is_some() && monitor.is_still();
         monitor.score() * if frozen { FROZEN } else { 1.0 }
+    }
+
+    /// The usual interval of a series, milliseconds. `None`: not known yet.
+    ///
+    /// # Panics
+    /// If `slot` was not given by [`Quality::add_series`].
+    pub fn step(&self, slot: usize) -> Option<f32> {
+        self.series[slot].step()
+    }
+
+    /// Whether a series has reported for long, and hardly ever missed a step.
+    ///
+    /// # Panics
+    /// If `slot` was not given by [`Quality::add_series`].
+    pub fn is_regular(&self, slot: usize) -> bool {
+        self.series[slot].is_regular()
     }
 
     /// What is wrong with a series now.

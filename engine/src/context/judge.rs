@@ -293,6 +293,17 @@ impl Context {
         judgement
     }
 
+    /// Whether anybody should hear that the series in `slot` is silent at `at`: not in a window in which nothing is learnt, and
+    /// not in shadow mode.
+    ///
+    /// # Panics
+    /// If `slot` was not given by [`Context::add_series`].
+    pub fn cares(&mut self, slot: usize, at: Timestamp) -> bool {
+        let own = self.slots[slot].rare.as_ref();
+        let shadow = own.is_some_and(|rare| rare.settings.shadow == Some(true));
+        !shadow && self.adjust(slot, at).learn
+    }
+
     fn is_after_deploy(&self, rare: &Rare, at: Timestamp) -> bool {
         let Some(after_ms) = rare.settings.post_deploy_ms else {
             return false;

@@ -9,6 +9,9 @@
 //! excess over the window (one more second in the caller needs one more second in the callee), times their correlation.
 //! A series that strayed all along therefore explains nothing that began a minute ago.
 //!
+//! Load goes the other way: what a callee suffers because a caller sends more is the caller's doing. So blame also walks up,
+//! from an entity whose traffic rose to the callers whose own traffic rose with it.
+//!
 //! Published relatives: MAD-score graph traversal (Hardt et al., CLeaR 2024), MicroRank's personalized walk, BARO's
 //! robust scoring for the metric inside the entity.
 
@@ -89,6 +92,7 @@ pub(super) fn rank(input: &Input<'_>) -> Ranking {
         .iter()
         .map(|entity| explanations(input.graph, &columns, &entities, entity))
         .collect();
+    let shares = with_load(input.graph, &columns, &entities, shares);
     let kept = walk(injected, &shares);
     let symptom_onset = symptom.and_then(|s| columns.best(s)).map(|c| c.onset);
     // An endpoint that only its callers measure repeats what they see: the service behind it tells more.
@@ -180,6 +184,37 @@ fn explanations(
     found.into_iter().collect()
 }
 
+/// Adds the way up: an entity's trouble, as far as it is load, goes to the callers that send it, and comes down to it no more.
+fn with_load(
+    graph: &CallGraph,
+    columns: &Columns<'_>,
+    entities: &[&EntityId],
+    mut shares: Vec<Vec<(usize, f64)>>,
+) -> Vec<Vec<(usize, f64)>> {
+    let mut up = Vec::new();
+    for (u, entity) in entities.iter().enumerate() {
+        for caller in graph.callers(entity) {
+            let Ok(v) = entities.binary_search(&&caller) else {
+                continue;
+            };
+            let share = columns.load_from(&caller, entity);
+            if share >= MIN_SHARE {
+                up.push((u, v, share));
+            }
+        }
+    }
+    for &(u, v, share) in &up {
+        for (_, down) in shares[v].iter_mut().filter(|(to, _)| *to == u) {
+            *down *= 1.0 - share;
+        }
+        shares[u].push((v, share));
+    }
+    for own in &mut shares {
+        own.retain(|(_, share)| *share >= MIN_SHARE);
+    }
+    shares
+}
+
 /// Dependencies by calls, and the processes of a host (`host/process`), which are what loads it.
 fn callees(graph: &CallGraph, entities: &[&EntityId], entity: &EntityId) -> Vec<EntityId> {
     let mut callees = graph.callees(entity);
@@ -221,6 +256,24 @@ fn walk(mut mass: Vec<f64>, shares: &[Vec<(usize, f64)>]) -> Vec<f64> {
 }
 
 impl Columns<'_> {
+    /// How much of `callee`'s trouble is traffic that `caller` sends, 0..1: how alike the traffic of both rose, and how much of the
+    /// callee's deviation is traffic.
+    fn load_from(&self, caller: &EntityId, callee: &EntityId) -> f64 {
+        let traffic = |entity: &EntityId| {
+            let columns = self.by_entity.get(entity).map_or(&[][..], Vec::as_slice);
+            columns
+                .iter()
+                .filter(|c| c.info.class == MetricClass::Traffic && c.above)
+        };
+        let alike = traffic(callee)
+            .flat_map(|u| traffic(caller).map(move |v| (u, v)))
+            .map(|(u, v)| u.strength.regress(&v.strength).1.max(0.0) * (v.contrast / u.contrast.max(1e-9)).min(1.0))
+            .fold(0.0, f64::max);
+        let rose = traffic(callee).map(|c| c.contrast).fold(0.0, f64::max);
+        let most = self.best(callee).map_or(0.0, |c| c.contrast);
+        alike * (rose / most.max(1e-9)).min(1.0)
+    }
+
     /// How much of `caller`'s deviation `callee` explains, 0..1: mean over the caller's series, the strongest weighing most.
     fn explained(&self, caller: &EntityId, callee: &EntityId) -> f64 {
         let (Some(of_caller), Some(of_callee)) = (self.by_entity.get(caller), self.by_entity.get(callee)) else {

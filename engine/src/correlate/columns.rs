@@ -29,6 +29,8 @@ pub(super) struct Column<'a> {
     pub contrast: f64,
     /// When that rise happened.
     pub onset: Timestamp,
+    /// Whether it strayed upwards where it strayed most.
+    pub above: bool,
 }
 
 impl Column<'_> {
@@ -118,6 +120,7 @@ fn column<'a>(
     bins: usize,
 ) -> Column<'a> {
     let (mut excess, mut strength) = (vec![0.0; bins], vec![0.0; bins]);
+    let mut strongest = (0.0, false);
     let mut first_in_bin: Vec<Option<Timestamp>> = vec![None; bins];
     for point in &track.points {
         if point.at < from || point.at > to || point.z < NOISE_Z {
@@ -127,6 +130,9 @@ fn column<'a>(
         if point.strength >= strength[bin] {
             strength[bin] = point.strength;
             excess[bin] = point.excess;
+        }
+        if point.strength > strongest.0 {
+            strongest = (point.strength, point.value > point.expected);
         }
         first_in_bin[bin].get_or_insert(point.at);
     }
@@ -141,6 +147,7 @@ fn column<'a>(
         peak,
         contrast,
         onset,
+        above: strongest.1,
     }
 }
 

@@ -10,6 +10,7 @@ mod snapshot;
 
 use super::brain::{Brain, BrainOutput, Ids};
 use super::message::{Clocks, Observed, Tally};
+use super::silence::Silences;
 use crate::config::Config;
 use crate::correlate::{ChangeKind, Incident, IncidentChange, IncidentIds, Observation};
 use crate::decide::audit::AuditChain;
@@ -105,6 +106,8 @@ struct LaneState {
     /// The wall clock, or how far the recording has come.
     clock: Timestamp,
     pending: Vec<Observation>,
+    /// By source.
+    silences: BTreeMap<Arc<str>, Silences>,
     looked_ahead: BrainOutput,
 }
 
@@ -176,6 +179,7 @@ impl Coordinator {
                     brain,
                     clock,
                     pending: Vec::new(),
+                    silences: BTreeMap::new(),
                     looked_ahead: BrainOutput::default(),
                 },
             );
@@ -288,6 +292,14 @@ impl Coordinator {
                     lane.pending.extend(observations);
                 }
             }
+            Observed::Silent { shard, silences } => {
+                for silence in silences {
+                    if let Some(lane) = self.lanes.get_mut(&LaneName::of(&silence.source)) {
+                        let of_source = lane.silences.entry(Arc::clone(&silence.source)).or_default();
+                        of_source.hear(shard, silence);
+                    }
+                }
+            }
             Observed::Outlook {
                 source,
                 info,
@@ -318,6 +330,12 @@ impl Coordinator {
             }
             // Shards report in any order; what happened first is judged first, and always in the same order.
             let mut pending = std::mem::take(&mut lane.pending);
+            let entities = &self.tally.entities;
+            // Before the first tally nobody knows how many series an entity has.
+            let series = |entity: &wire::EntityId| entities.get(entity).map_or(u32::MAX, |entry| entry.tally.series);
+            for (source, silences) in &mut lane.silences {
+                silences.tell(source, lane.brain.correlator.graph(), series, &mut pending);
+            }
             pending.sort_by_key(|o| (o.detection.at, o.detection.series));
             let mut out = std::mem::take(&mut lane.looked_ahead);
             lane.brain.step(lane.clock, &pending, &mut out);

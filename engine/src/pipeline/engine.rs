@@ -195,6 +195,7 @@ fn start_shards(
     for number in 0..config.shards {
         let (sender, inbox) = mpsc::channel(SHARD_QUEUE);
         let shard = Shard::new(
+            number,
             config.detect.clone(),
             Arc::clone(models),
             context.clone(),

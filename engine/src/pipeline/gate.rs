@@ -2,8 +2,9 @@
 
 use crate::context::{Adjust, Context, Judgement};
 use crate::detect::{Detection, Detector, Effort};
-use crate::quality::{Quality, QualityChange};
+use crate::quality::{Presence, Quality, QualityChange, Silence};
 use crate::series::{MetricClass, SeriesInfo};
+use std::sync::Arc;
 use wire::Timestamp;
 
 /// Stands before and behind a [`Detector`] whose slots it follows.
@@ -11,6 +12,7 @@ use wire::Timestamp;
 pub(super) struct Gate {
     pub(super) context: Context,
     pub(super) quality: Quality,
+    pub(super) presence: Presence,
     series: Vec<GateSeries>,
     // Reused between batches.
     adjusted: Vec<(usize, Timestamp, f64)>,
@@ -30,6 +32,8 @@ pub struct GateOutput {
     pub judgements: Vec<Judgement>,
     /// Findings about the data that came or went.
     pub quality: Vec<QualityChange>,
+    /// Entities that are silent now, and should not be.
+    pub silent: Vec<Silence>,
 }
 
 impl GateOutput {
@@ -37,6 +41,7 @@ impl GateOutput {
     pub fn clear(&mut self) {
         self.judgements.clear();
         self.quality.clear();
+        self.silent.clear();
     }
 }
 
@@ -45,16 +50,18 @@ impl Gate {
         Self {
             context,
             quality: Quality::default(),
+            presence: Presence::default(),
             series: Vec::new(),
             adjusted: Vec::new(),
             adjusts: Vec::new(),
         }
     }
 
-    /// Adds the series that the detector has just given `slot`.
-    pub(super) fn add_series(&mut self, slot: usize, info: &SeriesInfo) {
+    /// Adds the series of `source` that the detector has just given `slot`.
+    pub(super) fn add_series(&mut self, slot: usize, info: &SeriesInfo, source: &Arc<str>) {
         let own = self.context.add_series(info);
         let again = self.quality.add_series(info);
+        self.presence.add_series(info, source);
         debug_assert!(slot == own && slot == again, "slots are given in order");
         self.series.push(GateSeries {
             class: info.class,
@@ -83,8 +90,9 @@ impl Gate {
         self.adjusts.clear();
         let mut begun = 0;
         for &(slot, at, value) in batch {
-            self.quality
-                .observe(slot, at, value, arrived.unwrap_or(at), &mut out.quality);
+            let arrived = arrived.unwrap_or(at);
+            self.quality.observe(slot, at, value, arrived, &mut out.quality);
+            self.presence.observe(slot, at, arrived, &self.quality);
             let adjust = self.context.before(slot, at, value);
             if self.series[slot].masked == adjust.learn {
                 // The mask begins or ends with this sample, so the series' earlier ones must be through.
@@ -100,6 +108,13 @@ impl Gate {
         }
         detector.observe_batch(&self.adjusted[begun..], effort, detections);
         self.quality.sweep(batch.len(), &mut out.quality);
+        let heard = out.silent.len();
+        self.presence.scan(&self.quality, &mut out.silent);
+        let mut at = 0;
+        out.silent.retain(|silence| {
+            at += 1;
+            at <= heard || self.context.cares(silence.slot, silence.at)
+        });
         for ((&(slot, _, value), adjust), detection) in batch.iter().zip(&self.adjusts).zip(&mut detections[first..]) {
             adjust.restore(detection, value);
             let threshold = detector.threshold(self.series[slot].class);
@@ -125,7 +140,6 @@ mod tests {
     use crate::quality::QualityKind;
     use crate::series::{Labels, info_from_labels};
     use proptest::prelude::*;
-    use std::sync::Arc;
 
     const MINUTE: i64 = 60_000;
 
@@ -166,7 +180,7 @@ mod tests {
                 detections: Vec::new(),
             };
             let slot = bench.detector.add_series(&info);
-            bench.gate.add_series(slot, &info);
+            bench.gate.add_series(slot, &info, &Arc::from("test"));
             let past: Vec<_> = (0..history).map(|i| (Timestamp(i * MINUTE), noise(i))).collect();
             bench.gate.bootstrap(&mut bench.detector, slot, &past);
             bench

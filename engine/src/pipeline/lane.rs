@@ -3,6 +3,7 @@
 
 use super::brain::{Brain, BrainConfig, BrainOutput, Ids};
 use super::gate::{Gate, GateOutput};
+use super::silence::Silences;
 use crate::context::{Context, ContextConfig};
 use crate::correlate::{Incident, Observation};
 use crate::detect::{DetectConfig, Detection, Detector, Effort, Models};
@@ -60,6 +61,7 @@ pub struct Lane {
     brain: Brain,
     source: Arc<str>,
     series: Vec<LaneSeries>,
+    silences: Silences,
     /// Reused between steps.
     observations: Vec<Observation>,
 }
@@ -81,6 +83,7 @@ impl Lane {
             brain: Brain::new(config.brain, &Ids::default()),
             source: config.source,
             series: Vec::new(),
+            silences: Silences::default(),
             observations: Vec::new(),
         }
     }
@@ -100,7 +103,7 @@ impl Lane {
     pub fn add_series(&mut self, info: SeriesInfo) -> usize {
         let slot = self.detector.add_series(&info);
         debug_assert_eq!(slot, self.series.len(), "slots are given in order");
-        self.gate.add_series(slot, &info);
+        self.gate.add_series(slot, &info, &self.source);
         self.series.push(LaneSeries {
             limit: None,
             info: Arc::new(info),
@@ -126,6 +129,7 @@ impl Lane {
     pub fn step(&mut self, now: Timestamp, samples: &[(usize, Timestamp, f64)], effort: Effort, out: &mut LaneOutput) {
         let first = out.detections.len();
         let judged = out.gate.judgements.len();
+        let heard = out.gate.silent.len();
         self.gate.observe(
             &mut self.detector,
             samples,
@@ -150,6 +154,11 @@ impl Lane {
                 });
             }
         }
+        for silence in &out.gate.silent[heard..] {
+            self.silences.hear(0, silence.clone());
+        }
+        let graph = self.brain.correlator.graph();
+        self.silences.tell(&self.source, graph, |_| 0, &mut self.observations);
         self.brain.step(now, &self.observations, &mut out.brain);
         for ((slot, ..), judgement) in samples.iter().zip(judgements) {
             let series = &self.series[*slot];

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::features::Outlook;
 use crate::ingest::Rejection;
 use crate::predict::Limit;
+use crate::quality::Silence;
 use crate::series::{MetricClass, Sample, SeriesInfo};
 use crate::store::history::SealedChunk;
 use crate::view::{EntityTally, Verdict};
@@ -109,6 +110,8 @@ pub(crate) enum Observed {
         taken: u64,
         observations: Vec<Observation>,
     },
+    /// Entities whose series of this shard are silent.
+    Silent { shard: usize, silences: Vec<Silence> },
     Outlook {
         source: Arc<str>,
         info: Arc<SeriesInfo>,

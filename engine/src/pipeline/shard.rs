@@ -30,6 +30,7 @@ const FULL_EFFORT_SAMPLES: usize = 512;
 /// State of one shard thread.
 #[derive(Debug)]
 pub(crate) struct Shard {
+    number: usize,
     detector: Detector,
     gate: Gate,
     table: SeriesTable,
@@ -42,6 +43,7 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn new(
+        number: usize,
         detect: DetectConfig,
         models: Arc<Models>,
         context: Context,
@@ -49,6 +51,7 @@ impl Shard {
         observed: mpsc::Sender<Observed>,
     ) -> Self {
         Self {
+            number,
             detector: Detector::new(detect, models),
             gate: Gate::new(context),
             table: SeriesTable::new(verdict_bytes),
@@ -108,7 +111,7 @@ impl Shard {
     fn add(&mut self, source: &Arc<str>, info: Arc<SeriesInfo>, sealed_until: Option<Timestamp>) {
         if self.table.slot(info.id).is_none() {
             let slot = self.detector.add_series(&info);
-            self.gate.add_series(slot, &info);
+            self.gate.add_series(slot, &info, source);
             let history = sealed_until.map_or_else(|| History::new(info.id), |until| History::resumed(info.id, until));
             self.table.push(slot, Series::new(info, Arc::clone(source), history));
         }
@@ -127,6 +130,7 @@ impl Shard {
         if let Some(slot) = self.table.slot(series) {
             let at = self.table.series(slot).last_at().unwrap_or_default();
             self.gate.quality.ended(slot, at, &mut self.judged.quality);
+            self.gate.presence.ended(slot);
         }
     }
 
@@ -195,6 +199,12 @@ impl Shard {
                         detection: *detection,
                     });
                 }
+            }
+            if !self.judged.silent.is_empty() {
+                let _ = self.observed.blocking_send(Observed::Silent {
+                    shard: self.number,
+                    silences: std::mem::take(&mut self.judged.silent),
+                });
             }
             self.look_ahead();
         }

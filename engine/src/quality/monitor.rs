@@ -210,15 +210,25 @@ impl Monitor {
     pub(super) fn misses(&mut self, newest: Timestamp, resumed: Timestamp) -> bool {
         let since = self.last_at.max(resumed.as_millis());
         let silent = newest.as_millis().saturating_sub(since) as f32;
-        // One that usually leaves gaps is not missed for one more.
-        let regular = self.seen >= WARM_UP && self.usual_lost < 0.1 && self.lost < LOST.0;
-        if self.has(QualityKind::Missing) || self.flags & ENDED != 0 || !regular || silent <= MISSING_STEPS * self.step
+        if self.has(QualityKind::Missing)
+            || self.flags & ENDED != 0
+            || !self.is_regular()
+            || silent <= MISSING_STEPS * self.step
         {
             return false;
         }
         self.set(QualityKind::Missing, true);
         self.calm = 0;
         true
+    }
+
+    /// One that usually leaves gaps is not missed for one more.
+    pub(super) fn is_regular(&self) -> bool {
+        self.seen >= WARM_UP && self.usual_lost < 0.1 && self.lost < LOST.0
+    }
+
+    pub(super) fn step(&self) -> Option<f32> {
+        (self.step > 0.0).then_some(self.step)
     }
 
     pub(super) fn end(&mut self) {
