@@ -8,7 +8,7 @@ mod output;
 pub mod replay;
 pub mod score;
 
-use engine::detect::{Effort, Models};
+use engine::detect::{DetectConfig, Effort, Models};
 use engine::{Error, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +31,9 @@ pub struct BacktestArgs {
     /// Online scores each row knowing only the past; batch may look ahead.
     #[arg(long, value_enum, default_value = "online")]
     pub mode: Mode,
+    /// False alerts allowed a series and day.
+    #[arg(long, value_name = "RATE", default_value_t = DetectConfig::default().false_alerts_per_series_per_day, value_parser = rate)]
+    pub false_alerts: f64,
 }
 
 /// Runs the back-test, writes OUT, and returns the summary as text for a person.
@@ -44,6 +47,9 @@ pub fn run(args: &BacktestArgs) -> Result<String> {
         train_rows: input.train_rows(args.train_until)?,
         mode: args.mode,
         effort: Effort::Full,
+        detect: DetectConfig {
+            false_alerts_per_series_per_day: args.false_alerts,
+        },
     };
     let models = Arc::new(Models::bundled()?);
     let mut files = output::Files::create(&args.out, &input)?;
@@ -55,6 +61,14 @@ pub fn run(args: &BacktestArgs) -> Result<String> {
     let summary = score::summarize(&input, &options, &outcome, &ledger);
     files.finish(&outcome, &summary)?;
     Ok(summary.text())
+}
+
+/// A rate of false alerts, within the bounds that the configuration has.
+fn rate(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 100.0 => Ok(rate),
+        _ => Err(format!("must be a number above 0 and at most 100, got {text}")),
+    }
 }
 
 /// Input that cannot be used, with the place where.

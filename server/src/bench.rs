@@ -282,14 +282,24 @@ fn petshop_figures(report: &petshop::Outcome) -> Report {
 }
 
 fn simulated_figures(models: &Arc<Models>) -> Result<Report> {
-    let clean = simulated::clean(models)?;
+    let clean = simulated::clean(0.01, models)?;
+    let mut figures = Vec::new();
+    for setting in [0.1, 0.001] {
+        let other = simulated::clean(setting, models)?;
+        let what = format!(
+            "simulated, {} clean series, {} days: false alerts, setting {setting}",
+            other.series, other.days
+        );
+        let rate = other.summary.raw_alerts_per_series_per_day;
+        figures.push(Figure::new(what, rate, "/series/day", false).goal(setting));
+    }
     let faulty = simulated::faults(models)?;
     let found = faulty.summary.labelled.clone().unwrap_or_default();
     let of_clean = |what: &str| format!("simulated, {} clean series, {} days: {what}", clean.series, clean.days);
     let of_faulty = |what: &str| format!("simulated, {} faults, {} series: {what}", faulty.faults, faulty.series);
     let share = |value: Option<f64>| value.unwrap_or(0.0);
     let delay_s = found.delay_median_seconds.unwrap_or(f64::NAN);
-    let figures = vec![
+    figures.extend([
         Figure::new(
             of_clean("false alerts"),
             clean.summary.raw_alerts_per_series_per_day,
@@ -325,7 +335,7 @@ fn simulated_figures(models: &Arc<Models>) -> Result<Report> {
             true,
         ),
         Figure::new(of_faulty("median delay"), delay_s, "s", false),
-    ];
+    ]);
     Ok(Report {
         figures,
         notes: faulty.notes.clone(),

@@ -24,13 +24,14 @@ pub enum Mode {
 }
 
 /// How to run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Rows of history at the start; the rest is scored.
     pub train_rows: usize,
     pub mode: Mode,
     /// `Lazy` decides the same, faster, and leaves votes out that could not matter.
     pub effort: Effort,
+    pub detect: DetectConfig,
 }
 
 /// What the loop did.
@@ -57,7 +58,7 @@ const WEEK_MS: i64 = 7 * 86_400_000;
 /// Those of `each`.
 pub fn replay(input: &Input, options: &Options, models: Arc<Models>, each: EachRow<'_>) -> Result<Outcome> {
     let config = LaneConfig {
-        detect: DetectConfig::default(),
+        detect: options.detect.clone(),
         brain: BrainConfig::default(),
         context: expected(input),
         source: Arc::from("backtest"),

@@ -431,6 +431,7 @@ mod tests {
             train_rows: 10,
             mode: Mode::Online,
             effort: engine::detect::Effort::Full,
+            detect: engine::detect::DetectConfig::default(),
         };
         let mut ledger = Ledger::new(input);
         for row in 10..30 {

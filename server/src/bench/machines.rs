@@ -124,6 +124,7 @@ fn load(data: &Data, folder: &str, entry: &Entry) -> Result<(Input, Options)> {
         train_rows,
         mode: Mode::Online,
         effort: Effort::Full,
+        detect: engine::detect::DetectConfig::default(),
     };
     Ok((input, options))
 }

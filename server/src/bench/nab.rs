@@ -135,6 +135,7 @@ fn loop_scores(series: &Series, models: Arc<Models>) -> Result<Scored> {
         train_rows: probation(input.frame.times.len()),
         mode: Mode::Online,
         effort: Effort::Full,
+        detect: engine::detect::DetectConfig::default(),
     };
     // The files have repeated and unordered instants; a score belongs to its instant.
     let mut by_time = BTreeMap::new();

@@ -147,6 +147,7 @@ impl Scenario {
             train_rows: self.clean.len(),
             mode: Mode::Online,
             effort: Effort::Full,
+            detect: engine::detect::DetectConfig::default(),
         };
         let outcome = replay(&input, &options, Arc::clone(models), &mut |_, _| Ok(()))?;
         // The one about the violated entry; of several, the widest.
@@ -176,6 +177,7 @@ impl Scenario {
             train_rows: self.clean.len() * 7 / 10,
             mode: Mode::Online,
             effort: Effort::Full,
+            detect: engine::detect::DetectConfig::default(),
         };
         let mut ledger = crate::backtest::score::Ledger::new(&input);
         let outcome = replay(&input, &options, Arc::clone(models), &mut |at, row| {

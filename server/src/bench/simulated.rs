@@ -4,7 +4,7 @@ use crate::backtest::score::{Ledger, Summary, summarize};
 use crate::backtest::{Input, Mode, Options, replay};
 use engine::Result;
 use engine::correlate::Incident;
-use engine::detect::{Effort, Models};
+use engine::detect::{DetectConfig, Effort, Models};
 use engine::ingest::csv::{Frame, Label};
 use engine::series::{Labels, info_from_labels};
 use rand::{Rng, SeedableRng};
@@ -29,7 +29,7 @@ pub(super) struct SimulatedRow {
 }
 
 /// 1,000 series over 30 days at five minutes with days and weeks, growth, batch jobs and deploys; nothing is wrong.
-pub(super) fn clean(models: &Arc<Models>) -> Result<SimulatedRow> {
+pub(super) fn clean(false_alerts: f64, models: &Arc<Models>) -> Result<SimulatedRow> {
     let world = WorldConfig {
         services: 200,
         step_ms: 5 * MINUTE_MS,
@@ -38,7 +38,10 @@ pub(super) fn clean(models: &Arc<Models>) -> Result<SimulatedRow> {
         days_per_deploy: 6,
         ..WorldConfig::default()
     };
-    play(11, world, 30, models)
+    let detect = DetectConfig {
+        false_alerts_per_series_per_day: false_alerts,
+    };
+    play(11, world, 30, detect, models)
 }
 
 /// 200 series over ten days at one minute with a fault every three hours, of every kind.
@@ -77,10 +80,10 @@ pub(super) fn faults(models: &Arc<Models>) -> Result<SimulatedRow> {
         faults: faults.collect(),
         ..calm
     };
-    play(12, world, days, models)
+    play(12, world, days, DetectConfig::default(), models)
 }
 
-fn play(seed: u64, config: WorldConfig, days: i64, models: &Arc<Models>) -> Result<SimulatedRow> {
+fn play(seed: u64, config: WorldConfig, days: i64, detect: DetectConfig, models: &Arc<Models>) -> Result<SimulatedRow> {
     let until = config.start + (HISTORY_DAYS + days) * DAY_MS;
     let faults = config.faults.clone();
     let labels: Vec<Label> = faults.iter().map(label).collect();
@@ -98,6 +101,7 @@ fn play(seed: u64, config: WorldConfig, days: i64, models: &Arc<Models>) -> Resu
         train_rows,
         mode: Mode::Online,
         effort: Effort::Lazy,
+        detect,
     };
     let mut ledger = Ledger::new(&input);
     let outcome = replay(&input, &options, Arc::clone(models), &mut |at, row| {
