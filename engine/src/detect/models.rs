@@ -1,11 +1,11 @@
 //! The trained files, checked before they are used.
 
 use super::autoencoder::{Autoencoder, WINDOW};
-use super::calibration::{Calibration, RAWS};
+use super::calibration::{Calibration, RAWS, class_index};
 use super::device::{Accelerator, DeviceBatch};
 use super::forest::IsolationForest;
 use super::tail::Tail;
-use super::weights;
+use super::weights::{self, Forests};
 use crate::features::FEATURES;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wire::series::MetricClass;
 use wire::status::Model;
 
-/// Version of the layout of the files; a reader knows its own and older ones.
-pub(super) const FORMAT: u32 = 1;
+/// Version of the layout of the files; a reader knows its own and older ones. 1: one isolation forest for all metric classes.
+/// 2: one for each.
+pub(super) const FORMAT: u32 = 2;
 pub(super) const FOREST_FILE: &str = "forest.safetensors";
 pub(super) const AUTOENCODER_FILE: &str = "autoencoder.safetensors";
 pub(super) const CALIBRATION_FILE: &str = "calibration.toml";
@@ -28,7 +29,7 @@ const DEVICE_FROM: usize = 8192;
 /// Everything trained: shared by all detectors, never changed.
 #[derive(Debug)]
 pub struct Models {
-    forest: IsolationForest,
+    forests: Forests,
     autoencoder: Autoencoder,
     calibration: Calibration,
     described: Vec<Model>,
@@ -107,9 +108,9 @@ impl Models {
                 Err(fault(name, message))
             }
         };
-        let forest = weights::read_forest(checked(FOREST_FILE)?).map_err(|m| fault(FOREST_FILE, m))?;
-        if forest.features() != FEATURES {
-            let message = format!("fitted on {} features, this version has {FEATURES}", forest.features());
+        let forests = weights::read_forests(checked(FOREST_FILE)?).map_err(|m| fault(FOREST_FILE, m))?;
+        if let Some(other) = forests.iter().find(|forest| forest.features() != FEATURES) {
+            let message = format!("fitted on {} features, this version has {FEATURES}", other.features());
             return Err(fault(FOREST_FILE, message));
         }
         let autoencoder =
@@ -126,7 +127,7 @@ impl Models {
             })
             .collect();
         Ok(Self {
-            forest,
+            forests,
             autoencoder,
             calibration,
             described,
@@ -140,9 +141,14 @@ impl Models {
         self.described.clone()
     }
 
-    /// The isolation forest.
-    pub fn forest(&self) -> &IsolationForest {
-        &self.forest
+    /// The isolation forest of a metric class.
+    pub fn forest(&self, class: MetricClass) -> &IsolationForest {
+        &self.forests[class_index(class)]
+    }
+
+    /// All of them, in the order of the classes; those of classes that share one are one.
+    pub(super) fn forests(&self) -> &Forests {
+        &self.forests
     }
 
     /// The LSTM autoencoder.
@@ -202,6 +208,7 @@ fn fault(name: &str, message: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::calibration::CLASSES;
 
     fn files() -> Vec<(&'static str, Vec<u8>)> {
         vec![
@@ -234,6 +241,38 @@ mod tests {
     }
 
     #[test]
+    fn files_of_the_first_format_load_and_every_class_has_its_one_forest() {
+        let old: [(&str, &[u8]); 4] = [
+            (MANIFEST_FILE, include_bytes!("fixtures/format-1/manifest.toml")),
+            (FOREST_FILE, include_bytes!("fixtures/format-1/forest.safetensors")),
+            (
+                AUTOENCODER_FILE,
+                include_bytes!("fixtures/format-1/autoencoder.safetensors"),
+            ),
+            (CALIBRATION_FILE, include_bytes!("fixtures/format-1/calibration.toml")),
+        ];
+        let models = Models::from_files(&old).unwrap();
+        for class in CLASSES {
+            // By `oracle.py` beside the files.
+            for (x, expected) in [(0.0, 0.348_310), (1.5, 0.631_989), (-4.0, 0.652_588)] {
+                let score = models.forest(class).score(&[x; FEATURES]);
+                assert!((score - expected).abs() < 1e-5, "{x}: {score}");
+            }
+        }
+        // Written again it is the same file, to the byte: a forest that all share is written once.
+        assert_eq!(weights::write_forests(models.forests()).unwrap(), old[1].1);
+    }
+
+    #[test]
+    fn forests_of_each_class_are_read_as_they_were_written() {
+        let models = crate::detect::tests::swap::other_models();
+        let forests = models.forests();
+        assert!((1..5).all(|i| forests[i] != forests[0]));
+        let read = weights::read_forests(&weights::write_forests(forests).unwrap()).unwrap();
+        assert_eq!(&read, forests);
+    }
+
+    #[test]
     fn large_batches_score_alike_on_a_device_and_on_the_cpu_after_it_failed() {
         let windows: Vec<f32> = (0..(DEVICE_FROM + 3) * WINDOW).map(|i| (i % 37) as f32 * 0.1).collect();
         let models = Models::bundled().unwrap();
@@ -263,7 +302,8 @@ mod tests {
         let mut newer = files();
         newer[0].1 = String::from_utf8(newer[0].1.clone())
             .unwrap()
-            .replace("format = 1", "format = 2")
+            .replace("format = 1", "format = 3")
+            .replace("format = 2", "format = 3")
             .into_bytes();
         assert!(load(&newer).unwrap_err().to_string().contains("newer"));
         let mut missing = files();
