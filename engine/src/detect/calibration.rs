@@ -52,15 +52,20 @@ impl Calibration {
         }
     }
 
-    /// The bundled tails of a class, in the order of the `RAWS` indices.
+    /// The tails of a class.
+    pub(super) fn of_class(&self, class: MetricClass) -> Tails {
+        match class {
+            MetricClass::Latency => self.latency,
+            MetricClass::Errors => self.errors,
+            MetricClass::Traffic => self.traffic,
+            MetricClass::Saturation => self.saturation,
+            MetricClass::Other => self.other,
+        }
+    }
+
+    /// The same, in the order of the `RAWS` indices.
     pub(super) fn tails(&self, class: MetricClass) -> [Tail; RAWS] {
-        let t = match class {
-            MetricClass::Latency => &self.latency,
-            MetricClass::Errors => &self.errors,
-            MetricClass::Traffic => &self.traffic,
-            MetricClass::Saturation => &self.saturation,
-            MetricClass::Other => &self.other,
-        };
+        let t = self.of_class(class);
         [t.fast, t.slow, t.forest, t.autoencoder, t.novelty]
     }
 }

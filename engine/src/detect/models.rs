@@ -5,6 +5,7 @@ use super::calibration::{Calibration, RAWS, class_index};
 use super::device::{Accelerator, DeviceBatch};
 use super::forest::IsolationForest;
 use super::tail::Tail;
+use super::train::Figure;
 use super::weights::{self, Forests};
 use crate::features::FEATURES;
 use crate::{Error, Result};
@@ -31,6 +32,9 @@ const DEVICE_FROM: usize = 8192;
 pub struct Models {
     forests: Forests,
     autoencoder: Autoencoder,
+    /// Its file, which training goes on from.
+    autoencoder_bytes: Vec<u8>,
+    version: String,
     calibration: Calibration,
     described: Vec<Model>,
     /// The members on a device, once the first large batch has asked for one.
@@ -45,7 +49,47 @@ pub(super) struct Manifest {
     pub(super) version: String,
     /// The command that makes these files again.
     pub(super) command: String,
+    /// The version that training began from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) parent: Option<String>,
+    /// What they learnt from, if that was history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) training: Option<Training>,
     pub(super) files: BTreeMap<String, ManifestFile>,
+}
+
+/// The history behind a version, and how it compared with its parent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    pub from: String,
+    /// From here on nothing was learnt from, only judged on.
+    pub held_back_from: String,
+    pub until: String,
+    pub series: usize,
+    /// Samples that taught.
+    pub samples: usize,
+    pub figures: Vec<Figure>,
+}
+
+impl Manifest {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
+        parse_toml(MANIFEST_FILE, bytes)
+    }
+
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>> {
+        toml::to_string(self)
+            .map(String::into_bytes)
+            .map_err(|e| fault(MANIFEST_FILE, e.to_string()))
+    }
+}
+
+impl ManifestFile {
+    pub(super) fn of(bytes: &[u8], note: String) -> Self {
+        Self {
+            blake3: blake3::hash(bytes).to_hex().to_string(),
+            note,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,7 +127,7 @@ impl Models {
                 .map(|file| file.1)
                 .ok_or_else(|| fault(name, "file is missing".to_owned()))
         };
-        let manifest: Manifest = parse_toml(MANIFEST_FILE, find(MANIFEST_FILE)?)?;
+        let manifest = Manifest::parse(find(MANIFEST_FILE)?)?;
         if manifest.format > FORMAT {
             let message = format!(
                 "format {} is newer than {FORMAT}, the newest known here",
@@ -113,8 +157,8 @@ impl Models {
             let message = format!("fitted on {} features, this version has {FEATURES}", other.features());
             return Err(fault(FOREST_FILE, message));
         }
-        let autoencoder =
-            Autoencoder::from_safetensors(checked(AUTOENCODER_FILE)?).map_err(|m| fault(AUTOENCODER_FILE, m))?;
+        let autoencoder_bytes = checked(AUTOENCODER_FILE)?.to_vec();
+        let autoencoder = Autoencoder::from_safetensors(&autoencoder_bytes).map_err(|m| fault(AUTOENCODER_FILE, m))?;
         let calibration = parse_toml(CALIBRATION_FILE, checked(CALIBRATION_FILE)?)?;
         let described = manifest
             .files
@@ -129,11 +173,33 @@ impl Models {
         Ok(Self {
             forests,
             autoencoder,
+            autoencoder_bytes,
+            version: manifest.version,
             calibration,
             described,
             batched: OnceLock::new(),
             device_failed: AtomicBool::new(false),
         })
+    }
+
+    /// The files of a version, the manifest first.
+    pub const FILES: [&str; 4] = [MANIFEST_FILE, FOREST_FILE, AUTOENCODER_FILE, CALIBRATION_FILE];
+    pub const MANIFEST: &str = MANIFEST_FILE;
+
+    /// What a manifest says of where its version comes from: the version before, and the history learnt from.
+    ///
+    /// # Errors
+    /// If it is no manifest.
+    pub fn provenance(manifest: &[u8]) -> Result<(Option<String>, Option<Training>)> {
+        let manifest = Manifest::parse(manifest)?;
+        Ok((manifest.parent, manifest.training))
+    }
+
+    /// Adds what a person should know to the note of every file.
+    pub fn add_note(&mut self, text: &str) {
+        for model in &mut self.described {
+            model.note = format!("{}; {text}", model.note);
+        }
     }
 
     /// What is loaded, for a person: name, version, hash, note; sorted by name.
@@ -154,6 +220,19 @@ impl Models {
     /// The LSTM autoencoder.
     pub fn autoencoder(&self) -> &Autoencoder {
         &self.autoencoder
+    }
+
+    /// What the manifest calls them.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub(super) fn autoencoder_bytes(&self) -> &[u8] {
+        &self.autoencoder_bytes
+    }
+
+    pub(super) fn calibration(&self) -> &Calibration {
+        &self.calibration
     }
 
     /// Scores of `windows` (`[n, WINDOW]` flat): on the CPU, or a large batch in a build for a device on that.

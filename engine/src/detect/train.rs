@@ -1,12 +1,17 @@
 //! Training: from a seed to the files in `models/`.
 //!
-//! `halo train` calls [`train`] and writes what it returns. The data is synthetic, so anybody can make the same files again;
+//! `halo train` calls [`train`] and writes what it returns. The data is synthetic, so anybody can make the same files again
+//! ([`train_on_history`] goes on from them on what the user's own series were like);
 //! the forests and the calibration are exact functions of the seed, the autoencoder's last bits depend on the machine's
 //! matrix kernels.
 
 mod collect;
+mod faults;
+mod history;
+mod judge;
 mod network;
 mod synthetic;
+mod tune;
 
 use super::autoencoder::{Autoencoder, WINDOW};
 use super::calibration::{CLASSES, Calibration, class_index};
@@ -19,6 +24,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::series::MetricClass;
 
+pub use history::{
+    History, HistoryConfig, HistorySeries, LEAST_DAYS, LEAST_ROWS_BACK, LEAST_ROWS_IN, LEAST_SERIES, Outcome,
+    train_on_history,
+};
+pub use judge::{Figure, Report, TOLERANCE};
 pub use network::Network;
 pub use synthetic::{Shape, clean_series};
 
@@ -49,7 +59,7 @@ impl Default for TrainConfig {
 /// How far training is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
-    /// `simulate`, `forest`, `autoencoder`, `calibrate`.
+    /// `simulate`, `forest`, `autoencoder`, `calibrate`; on history `read`, `residuals`, `forest`, `autoencoder`, `calibrate`, `judge`.
     pub stage: &'static str,
     pub step: usize,
     pub of: usize,
@@ -72,20 +82,7 @@ pub struct Trained {
 /// # Errors
 /// [`Error::Model`] when the configuration is unusable or was stopped, or the numerics fail.
 pub fn train(config: &TrainConfig, progress: &mut dyn FnMut(&Progress) -> bool) -> Result<Trained> {
-    let mut report = |stage, step, of, loss, held_back| {
-        let go_on = progress(&Progress {
-            stage,
-            step,
-            of,
-            loss,
-            held_back,
-        });
-        if go_on {
-            Ok(())
-        } else {
-            Err(fault("training", "stopped on request".to_owned()))
-        }
-    };
+    let mut report = reporter(progress);
     if config.series < 50 || config.batch == 0 {
         return Err(fault(
             "training",
@@ -136,6 +133,26 @@ pub fn train(config: &TrainConfig, progress: &mut dyn FnMut(&Progress) -> bool) 
     })
 }
 
+/// Passes on how far training is: stage, step, of how many, loss, held-back loss. An error when it shall stop.
+fn reporter(
+    progress: &mut dyn FnMut(&Progress) -> bool,
+) -> impl FnMut(&'static str, usize, usize, Option<f32>, Option<f32>) -> Result<()> {
+    move |stage, step, of, loss, held_back| {
+        let go_on = progress(&Progress {
+            stage,
+            step,
+            of,
+            loss,
+            held_back,
+        });
+        if go_on {
+            Ok(())
+        } else {
+            Err(fault("training", "stopped on request; nothing was changed".to_owned()))
+        }
+    }
+}
+
 /// What clean series `i` of the seed teaches.
 fn synthetic_series(seed: u64, i: usize) -> (MetricClass, Collected) {
     let (shape, rows) = clean_series(seed, i);
@@ -166,26 +183,20 @@ fn manifest(config: &TrainConfig, files: &[(String, Vec<u8>)], held_back: f32) -
     };
     let files: BTreeMap<String, ManifestFile> = files
         .iter()
-        .map(|(name, bytes)| {
-            let file = ManifestFile {
-                blake3: blake3::hash(bytes).to_hex().to_string(),
-                note: note(name),
-            };
-            (name.clone(), file)
-        })
+        .map(|(name, bytes)| (name.clone(), ManifestFile::of(bytes, note(name))))
         .collect();
     let manifest = Manifest {
         format: FORMAT,
-        version: format!("1.{}", config.seed),
+        version: format!("{FORMAT}.{}", config.seed),
         command: format!(
             "halo train --seed {} --series {} --steps {} --batch {}",
             config.seed, config.series, config.steps, config.batch
         ),
+        parent: None,
+        training: None,
         files,
     };
-    toml::to_string(&manifest)
-        .map(String::into_bytes)
-        .map_err(|e| fault(MANIFEST_FILE, e.to_string()))
+    manifest.to_bytes()
 }
 
 fn fault(name: &str, message: String) -> Error {
