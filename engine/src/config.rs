@@ -4,12 +4,15 @@
 //! dotted field. Everything has a safe default, so an empty file is a valid configuration.
 
 mod context;
+mod models;
 
 pub use context::{OneOrMany, RawCalendar, RawEvidence, RawEvidenceTable, RawSeries, RawTime, RawWindow};
+pub use models::RawModels;
 
 use crate::context::ContextConfig;
 use crate::detect::DetectConfig;
 use crate::error::Error;
+use crate::learn::Weekly;
 use crate::pipeline::BrainConfig;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -39,6 +42,10 @@ pub struct Config {
     pub max_series: usize,
     /// How long raw samples are kept.
     pub retention_ms: i64,
+    /// When models are trained on the history kept; `None`: only on command.
+    pub train_weekly: Option<Weekly>,
+    /// Gradient steps of such a training at most.
+    pub training_steps: usize,
 }
 
 /// How to replay a recording.
@@ -86,6 +93,8 @@ impl Config {
             queue_samples: 4 << 20,
             max_series: 1_000_000,
             retention_ms: 31 * 24 * 3600 * 1000,
+            train_weekly: Some(Weekly::default()),
+            training_steps: 200,
         }
     }
 }
@@ -105,6 +114,7 @@ pub struct RawConfig {
     pub expected: Vec<RawWindow>,
     pub series: Vec<RawSeries>,
     pub calendar: RawCalendar,
+    pub models: RawModels,
 }
 
 /// `[detect]`
@@ -222,6 +232,7 @@ impl TryFrom<RawConfig> for Config {
             });
             config.retention_ms = i64::from(days) * 24 * 3600 * 1000;
         }
+        config.train_weekly = models::schedule(&raw.models, &mut problems);
         config.context = context::context(raw.maintenance, raw.expected, raw.series, raw.calendar, &mut problems);
         if problems.is_empty() {
             Ok(config)

@@ -29,7 +29,7 @@ pub use autoencoder::{Autoencoder, HIDDEN, LATENT, Reconstruction, WINDOW};
 pub use config::DetectConfig;
 pub use detector::{Detector, SeriesState};
 pub use forest::{ForestError, IsolationForest, IsolationForestParams};
-pub use models::Models;
+pub use models::{Models, Training};
 
 /// The threshold of every metric class before feedback moves it: the score of a sample exactly as rare as the setting
 /// allows.

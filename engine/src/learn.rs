@@ -5,6 +5,10 @@
 //! clicking twice is clicking once, and taking a verdict back leaves no trace. Steps are small and bounded: no click can
 //! silence a class. Thresholds are a pure function of the verdicts.
 
+mod weekly;
+
+pub use weekly::Weekly;
+
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::IncidentId;

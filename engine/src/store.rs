@@ -4,6 +4,7 @@
 
 pub mod history;
 pub mod log;
+pub mod models;
 pub mod sqlite;
 
 #[cfg(test)]
@@ -69,6 +70,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Sealed chunks of one series that overlap a range, oldest first.
     async fn chunks(&self, series: SeriesId, from: Timestamp, to: Timestamp) -> Result<Vec<SealedChunk>>;
+
+    /// Start of the oldest sealed chunk that ends at or after `since`.
+    async fn oldest(&self, since: Timestamp) -> Result<Option<Timestamp>>;
 
     /// Forgets chunks that end before `before`; returns how many.
     async fn expire(&self, before: Timestamp) -> Result<u64>;

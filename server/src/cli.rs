@@ -2,6 +2,7 @@
 
 mod backtest;
 mod doctor;
+mod models;
 mod serve;
 mod token;
 mod train;
@@ -26,8 +27,10 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the whole loop over recorded history and say what would have happened
     Backtest(crate::backtest::BacktestArgs),
-    /// Make the bundled models again from synthetic data
+    /// Make the bundled models again from synthetic data, or with --data-dir train on your own history
     Train(train::TrainArgs),
+    /// Show the versions of trained models, and change which is in use
+    Models(models::ModelsArgs),
     /// Measure the promised figures on this machine
     #[command(hide = true)]
     Bench(crate::bench::BenchArgs),
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Backtest(args) => backtest::run(&args, &mut out),
         Command::Bench(args) => backtest::bench(&args, &mut out),
         Command::Train(args) => train::run(&args, &mut out),
+        Command::Models(args) => models::run(args, &mut out),
         Command::Token(args) => token::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
     };

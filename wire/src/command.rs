@@ -40,6 +40,10 @@ pub enum Command {
     DeclareEdge {
         edge: Edge,
     },
+    /// Train models on the history kept, and use them if they are not worse. The audit log says how it went.
+    TrainModels,
+    /// Go back to the models before the ones in use.
+    RevertModels,
     /// While on, nothing acts.
     SetKillSwitch {
         on: bool,
@@ -57,6 +61,8 @@ impl Command {
             | Self::Feedback { .. }
             | Self::RecordDeploy { .. }
             | Self::DeclareEdge { .. }
+            | Self::TrainModels
+            | Self::RevertModels
             | Self::SetKillSwitch { .. } => Role::Operator,
         }
     }

@@ -41,16 +41,52 @@ pub(super) struct Tails {
 }
 
 impl Calibration {
-    /// The bundled tails of a class, in the order of the `RAWS` indices.
+    /// The calibration that has `tails` of every class.
+    pub(super) fn of(tails: impl Fn(MetricClass) -> Tails) -> Self {
+        Self {
+            latency: tails(MetricClass::Latency),
+            errors: tails(MetricClass::Errors),
+            traffic: tails(MetricClass::Traffic),
+            saturation: tails(MetricClass::Saturation),
+            other: tails(MetricClass::Other),
+        }
+    }
+
+    /// The tails of a class.
+    pub(super) fn of_class(&self, class: MetricClass) -> Tails {
+        match class {
+            MetricClass::Latency => self.latency,
+            MetricClass::Errors => self.errors,
+            MetricClass::Traffic => self.traffic,
+            MetricClass::Saturation => self.saturation,
+            MetricClass::Other => self.other,
+        }
+    }
+
+    /// The same, in the order of the `RAWS` indices.
     pub(super) fn tails(&self, class: MetricClass) -> [Tail; RAWS] {
-        let t = match class {
-            MetricClass::Latency => &self.latency,
-            MetricClass::Errors => &self.errors,
-            MetricClass::Traffic => &self.traffic,
-            MetricClass::Saturation => &self.saturation,
-            MetricClass::Other => &self.other,
-        };
+        let t = self.of_class(class);
         [t.fast, t.slow, t.forest, t.autoencoder, t.novelty]
+    }
+}
+
+/// The metric classes, in the order of [`class_index`].
+pub(super) const CLASSES: [MetricClass; 5] = [
+    MetricClass::Latency,
+    MetricClass::Errors,
+    MetricClass::Traffic,
+    MetricClass::Saturation,
+    MetricClass::Other,
+];
+
+/// A class as files spell it.
+pub(super) fn class_name(class: MetricClass) -> &'static str {
+    match class {
+        MetricClass::Latency => "latency",
+        MetricClass::Errors => "errors",
+        MetricClass::Traffic => "traffic",
+        MetricClass::Saturation => "saturation",
+        MetricClass::Other => "other",
     }
 }
 
@@ -88,6 +124,13 @@ pub(super) fn unsquash(score: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arrays_by_class_are_in_one_order() {
+        for (i, class) in CLASSES.into_iter().enumerate() {
+            assert_eq!(class_index(class), i);
+        }
+    }
 
     #[test]
     fn the_required_rarity_has_the_default_threshold() {

@@ -4,7 +4,9 @@ mod decision;
 mod series;
 
 use super::autoencoder::WINDOW;
-use super::calibration::{AUTOENCODER, FAST, FOREST, NOVELTY, SLOW, THRESHOLD, class_index, required_rarity, unsquash};
+use super::calibration::{
+    AUTOENCODER, CLASSES, FAST, FOREST, NOVELTY, SLOW, THRESHOLD, class_index, required_rarity, unsquash,
+};
 use super::novelty::{Known, Novelties};
 use super::window::Windows;
 use super::{DetectConfig, Detection, Effort, Expected, Models};
@@ -129,6 +131,7 @@ impl Detector {
             self.novelties.learn(slot, value);
         }
         let models = &self.models;
+        let own = models.forest(self.series[slot].class);
         let windows = &mut self.windows;
         let tails = &mut self.series[slot].tails;
         let mut n = 0_u64;
@@ -139,7 +142,7 @@ impl Detector {
             if n < MIN_SEEN {
                 return;
             }
-            let forest = models.forest().score(&residual.features);
+            let forest = own.score(&residual.features);
             for (raw, score) in [
                 (FAST, residual.fast.abs()),
                 (SLOW, residual.slow.abs()),
@@ -176,6 +179,25 @@ impl Detector {
             self.novelties.put_back(slot, kept.novelty);
             self.series[slot] = kept.series;
         }
+    }
+
+    /// Takes other models, from the next sample on. Baseline, window and novelty of a series are its own and stay, and so does
+    /// the tail of a member whose model is the same. The tail of a member whose model is another begins again from that
+    /// model's calibration: how rare the old model's scores were says little of the new one's. O(series).
+    pub fn set_models(&mut self, models: Arc<Models>) {
+        let other_forest = CLASSES.map(|class| models.forest(class) != self.models.forest(class));
+        let other_autoencoder = models.autoencoder() != self.models.autoencoder();
+        let masked = self.masked.values_mut().map(|kept| &mut kept.series);
+        for series in self.series.iter_mut().chain(masked) {
+            let tails = models.tails(series.class);
+            if other_forest[class_index(series.class)] {
+                series.begin_again(FOREST, &tails[FOREST]);
+            }
+            if other_autoencoder {
+                series.begin_again(AUTOENCODER, &tails[AUTOENCODER]);
+            }
+        }
+        self.models = models;
     }
 
     /// Expected value and band of a series at an instant. `None` before the baseline exists.

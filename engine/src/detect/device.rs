@@ -24,9 +24,11 @@ pub use forest::BatchedForest;
 pub use candle_core::Result;
 
 use super::Models;
+use super::calibration::class_index;
 use crate::features::Baselines;
 use candle_core::Device;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use wire::series::MetricClass;
 
 /// Where batches are computed.
 #[derive(Clone, Debug)]
@@ -39,7 +41,10 @@ pub struct Accelerator {
 #[derive(Clone, Debug)]
 pub struct DeviceBatch {
     device: Device,
-    forest: BatchedForest,
+    /// By class; those of classes that share one forest are one.
+    forests: Vec<BatchedForest>,
+    /// Which of `forests` each class has, in the order of `class_index`.
+    forest_of: [usize; 5],
     autoencoder: BatchedAutoencoder,
 }
 
@@ -94,16 +99,31 @@ impl DeviceBatch {
     /// When the forest is deeper than a device walks, or the device fails.
     pub fn new(models: &Models, accelerator: &Accelerator) -> Result<Self> {
         let device = &accelerator.device;
+        let mut forests: Vec<BatchedForest> = Vec::new();
+        let mut forest_of = [0; 5];
+        for (i, forest) in models.forests().iter().enumerate() {
+            let same = models.forests()[..i]
+                .iter()
+                .position(|other| Arc::ptr_eq(other, forest));
+            forest_of[i] = match same {
+                Some(earlier) => forest_of[earlier],
+                None => {
+                    forests.push(BatchedForest::new(forest, device)?);
+                    forests.len() - 1
+                }
+            };
+        }
         Ok(Self {
             device: device.clone(),
-            forest: BatchedForest::new(models.forest(), device)?,
+            forests,
+            forest_of,
             autoencoder: BatchedAutoencoder::new(models.autoencoder(), device)?,
         })
     }
 
-    /// The forest.
-    pub fn forest(&self) -> &BatchedForest {
-        &self.forest
+    /// The forest of a metric class.
+    pub fn forest(&self, class: MetricClass) -> &BatchedForest {
+        &self.forests[self.forest_of[class_index(class)]]
     }
 
     /// The autoencoder.
@@ -155,7 +175,6 @@ fn cuda() -> std::result::Result<Accelerator, String> {
 #[cfg(feature = "cuda")]
 fn quietly<T>(probe: impl FnOnce() -> T + std::panic::UnwindSafe) -> std::result::Result<T, String> {
     use std::panic::{catch_unwind, set_hook, take_hook};
-    use std::sync::Arc;
 
     let prober = std::thread::current().id();
     let shown = Arc::new(take_hook());

@@ -1,11 +1,12 @@
 //! The trained files, checked before they are used.
 
 use super::autoencoder::{Autoencoder, WINDOW};
-use super::calibration::{Calibration, RAWS};
+use super::calibration::{Calibration, RAWS, class_index};
 use super::device::{Accelerator, DeviceBatch};
 use super::forest::IsolationForest;
 use super::tail::Tail;
-use super::weights;
+use super::train::Figure;
+use super::weights::{self, Forests};
 use crate::features::FEATURES;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -15,8 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wire::series::MetricClass;
 use wire::status::Model;
 
-/// Version of the layout of the files; a reader knows its own and older ones.
-pub(super) const FORMAT: u32 = 1;
+/// Version of the layout of the files; a reader knows its own and older ones. 1: one isolation forest for all metric classes.
+/// 2: one for each.
+pub(super) const FORMAT: u32 = 2;
 pub(super) const FOREST_FILE: &str = "forest.safetensors";
 pub(super) const AUTOENCODER_FILE: &str = "autoencoder.safetensors";
 pub(super) const CALIBRATION_FILE: &str = "calibration.toml";
@@ -28,8 +30,11 @@ const DEVICE_FROM: usize = 8192;
 /// Everything trained: shared by all detectors, never changed.
 #[derive(Debug)]
 pub struct Models {
-    forest: IsolationForest,
+    forests: Forests,
     autoencoder: Autoencoder,
+    /// Its file, which training goes on from.
+    autoencoder_bytes: Vec<u8>,
+    version: String,
     calibration: Calibration,
     described: Vec<Model>,
     /// The members on a device, once the first large batch has asked for one.
@@ -44,7 +49,47 @@ pub(super) struct Manifest {
     pub(super) version: String,
     /// The command that makes these files again.
     pub(super) command: String,
+    /// The version that training began from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) parent: Option<String>,
+    /// What they learnt from, if that was history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) training: Option<Training>,
     pub(super) files: BTreeMap<String, ManifestFile>,
+}
+
+/// The history behind a version, and how it compared with its parent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    pub from: String,
+    /// From here on nothing was learnt from, only judged on.
+    pub held_back_from: String,
+    pub until: String,
+    pub series: usize,
+    /// Samples that taught.
+    pub samples: usize,
+    pub figures: Vec<Figure>,
+}
+
+impl Manifest {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
+        parse_toml(MANIFEST_FILE, bytes)
+    }
+
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>> {
+        toml::to_string(self)
+            .map(String::into_bytes)
+            .map_err(|e| fault(MANIFEST_FILE, e.to_string()))
+    }
+}
+
+impl ManifestFile {
+    pub(super) fn of(bytes: &[u8], note: String) -> Self {
+        Self {
+            blake3: blake3::hash(bytes).to_hex().to_string(),
+            note,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,7 +127,7 @@ impl Models {
                 .map(|file| file.1)
                 .ok_or_else(|| fault(name, "file is missing".to_owned()))
         };
-        let manifest: Manifest = parse_toml(MANIFEST_FILE, find(MANIFEST_FILE)?)?;
+        let manifest = Manifest::parse(find(MANIFEST_FILE)?)?;
         if manifest.format > FORMAT {
             let message = format!(
                 "format {} is newer than {FORMAT}, the newest known here",
@@ -107,13 +152,13 @@ impl Models {
                 Err(fault(name, message))
             }
         };
-        let forest = weights::read_forest(checked(FOREST_FILE)?).map_err(|m| fault(FOREST_FILE, m))?;
-        if forest.features() != FEATURES {
-            let message = format!("fitted on {} features, this version has {FEATURES}", forest.features());
+        let forests = weights::read_forests(checked(FOREST_FILE)?).map_err(|m| fault(FOREST_FILE, m))?;
+        if let Some(other) = forests.iter().find(|forest| forest.features() != FEATURES) {
+            let message = format!("fitted on {} features, this version has {FEATURES}", other.features());
             return Err(fault(FOREST_FILE, message));
         }
-        let autoencoder =
-            Autoencoder::from_safetensors(checked(AUTOENCODER_FILE)?).map_err(|m| fault(AUTOENCODER_FILE, m))?;
+        let autoencoder_bytes = checked(AUTOENCODER_FILE)?.to_vec();
+        let autoencoder = Autoencoder::from_safetensors(&autoencoder_bytes).map_err(|m| fault(AUTOENCODER_FILE, m))?;
         let calibration = parse_toml(CALIBRATION_FILE, checked(CALIBRATION_FILE)?)?;
         let described = manifest
             .files
@@ -126,8 +171,10 @@ impl Models {
             })
             .collect();
         Ok(Self {
-            forest,
+            forests,
             autoencoder,
+            autoencoder_bytes,
+            version: manifest.version,
             calibration,
             described,
             batched: OnceLock::new(),
@@ -135,19 +182,57 @@ impl Models {
         })
     }
 
+    /// The files of a version, the manifest first.
+    pub const FILES: [&str; 4] = [MANIFEST_FILE, FOREST_FILE, AUTOENCODER_FILE, CALIBRATION_FILE];
+    pub const MANIFEST: &str = MANIFEST_FILE;
+
+    /// What a manifest says of where its version comes from: the version before, and the history learnt from.
+    ///
+    /// # Errors
+    /// If it is no manifest.
+    pub fn provenance(manifest: &[u8]) -> Result<(Option<String>, Option<Training>)> {
+        let manifest = Manifest::parse(manifest)?;
+        Ok((manifest.parent, manifest.training))
+    }
+
+    /// Adds what a person should know to the note of every file.
+    pub fn add_note(&mut self, text: &str) {
+        for model in &mut self.described {
+            model.note = format!("{}; {text}", model.note);
+        }
+    }
+
     /// What is loaded, for a person: name, version, hash, note; sorted by name.
     pub fn describe(&self) -> Vec<Model> {
         self.described.clone()
     }
 
-    /// The isolation forest.
-    pub fn forest(&self) -> &IsolationForest {
-        &self.forest
+    /// The isolation forest of a metric class.
+    pub fn forest(&self, class: MetricClass) -> &IsolationForest {
+        &self.forests[class_index(class)]
+    }
+
+    /// All of them, in the order of the classes; those of classes that share one are one.
+    pub(super) fn forests(&self) -> &Forests {
+        &self.forests
     }
 
     /// The LSTM autoencoder.
     pub fn autoencoder(&self) -> &Autoencoder {
         &self.autoencoder
+    }
+
+    /// What the manifest calls them.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub(super) fn autoencoder_bytes(&self) -> &[u8] {
+        &self.autoencoder_bytes
+    }
+
+    pub(super) fn calibration(&self) -> &Calibration {
+        &self.calibration
     }
 
     /// Scores of `windows` (`[n, WINDOW]` flat): on the CPU, or a large batch in a build for a device on that.
@@ -202,6 +287,7 @@ fn fault(name: &str, message: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::calibration::CLASSES;
 
     fn files() -> Vec<(&'static str, Vec<u8>)> {
         vec![
@@ -234,6 +320,38 @@ mod tests {
     }
 
     #[test]
+    fn files_of_the_first_format_load_and_every_class_has_its_one_forest() {
+        let old: [(&str, &[u8]); 4] = [
+            (MANIFEST_FILE, include_bytes!("fixtures/format-1/manifest.toml")),
+            (FOREST_FILE, include_bytes!("fixtures/format-1/forest.safetensors")),
+            (
+                AUTOENCODER_FILE,
+                include_bytes!("fixtures/format-1/autoencoder.safetensors"),
+            ),
+            (CALIBRATION_FILE, include_bytes!("fixtures/format-1/calibration.toml")),
+        ];
+        let models = Models::from_files(&old).unwrap();
+        for class in CLASSES {
+            // By `oracle.py` beside the files.
+            for (x, expected) in [(0.0, 0.348_310), (1.5, 0.631_989), (-4.0, 0.652_588)] {
+                let score = models.forest(class).score(&[x; FEATURES]);
+                assert!((score - expected).abs() < 1e-5, "{x}: {score}");
+            }
+        }
+        // Written again it is the same file, to the byte: a forest that all share is written once.
+        assert_eq!(weights::write_forests(models.forests()).unwrap(), old[1].1);
+    }
+
+    #[test]
+    fn forests_of_each_class_are_read_as_they_were_written() {
+        let models = crate::detect::tests::swap::other_models();
+        let forests = models.forests();
+        assert!((1..5).all(|i| forests[i] != forests[0]));
+        let read = weights::read_forests(&weights::write_forests(forests).unwrap()).unwrap();
+        assert_eq!(&read, forests);
+    }
+
+    #[test]
     fn large_batches_score_alike_on_a_device_and_on_the_cpu_after_it_failed() {
         let windows: Vec<f32> = (0..(DEVICE_FROM + 3) * WINDOW).map(|i| (i % 37) as f32 * 0.1).collect();
         let models = Models::bundled().unwrap();
@@ -263,7 +381,8 @@ mod tests {
         let mut newer = files();
         newer[0].1 = String::from_utf8(newer[0].1.clone())
             .unwrap()
-            .replace("format = 1", "format = 2")
+            .replace("format = 1", "format = 3")
+            .replace("format = 2", "format = 3")
             .into_bytes();
         assert!(load(&newer).unwrap_err().to_string().contains("newer"));
         let mut missing = files();

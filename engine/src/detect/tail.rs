@@ -84,6 +84,20 @@ impl Tail {
         }
     }
 
+    /// Where a series' tail begins again under another model: from that model's calibration of the class, but no less deaf
+    /// than its own past made it. Scores of one kind of model are of about one size, so a series that is wilder than its
+    /// class stays so; from the class alone, two members that begin again together would find it anomalous together.
+    pub(super) fn under_another_model(&self, class: &Self) -> Self {
+        let spread = |tail: &Self| tail.excess_square / (tail.excess * tail.excess);
+        let excess = self.excess.max(class.excess);
+        Self {
+            threshold: self.threshold.max(class.threshold),
+            excess,
+            excess_square: spread(self).max(spread(class)) * excess * excess,
+            samples: PRIOR_WEIGHT,
+        }
+    }
+
     /// `-log10` of the chance that a clean sample scores at least `score`, 0..=300, monotone in `score`.
     #[inline]
     pub(super) fn rarity(&self, score: f32) -> f32 {

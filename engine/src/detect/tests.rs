@@ -1,5 +1,8 @@
 //! The ensemble as a whole: what it must find, what it must leave alone, what must never change its mind.
 
+pub(super) mod swap;
+
+use super::calibration::CLASSES;
 use super::train::{Network, clean_series};
 use super::*;
 use crate::series::{Labels, info_from_labels};

@@ -1,31 +1,34 @@
 //! Training: from a seed to the files in `models/`.
 //!
-//! `halo train` calls [`train`] and writes what it returns. The data is synthetic, so anybody can make the same files again;
-//! the forest and the calibration are exact functions of the seed, the autoencoder's last bits depend on the machine's
+//! `halo train` calls [`train`] and writes what it returns. The data is synthetic, so anybody can make the same files again
+//! ([`train_on_history`] goes on from them on what the user's own series were like);
+//! the forests and the calibration are exact functions of the seed, the autoencoder's last bits depend on the machine's
 //! matrix kernels.
 
+mod collect;
+mod faults;
+mod history;
+mod judge;
 mod network;
 mod synthetic;
+mod tune;
 
 use super::autoencoder::{Autoencoder, WINDOW};
-use super::calibration::{AUTOENCODER, Calibration, FAST, FOREST, NOVELTY, RAWS, SLOW, Tails};
-use super::forest::IsolationForest;
+use super::calibration::{CLASSES, Calibration, class_index};
 use super::models::{AUTOENCODER_FILE, CALIBRATION_FILE, FOREST_FILE, FORMAT, MANIFEST_FILE, Manifest, ManifestFile};
-use super::novelty::Novelties;
-use super::tail::Tail;
-use super::weights;
-use super::window::Windows;
-use crate::features::{Baselines, FEATURES, Polarity};
+use super::weights::{self, Forests};
+use crate::features::{FEATURES, Polarity};
 use crate::{Error, Result};
-use linfa::DatasetBase;
-use linfa::traits::Fit;
-use ndarray::Array2;
-use rand::seq::index;
-use rand::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
+use collect::{Collected, SETTLE, fit_forest, median_tails};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use wire::series::MetricClass;
 
+pub use history::{
+    History, HistoryConfig, HistorySeries, LEAST_DAYS, LEAST_ROWS_BACK, LEAST_ROWS_IN, LEAST_SERIES, Outcome,
+    train_on_history,
+};
+pub use judge::{Figure, Report, TOLERANCE};
 pub use network::Network;
 pub use synthetic::{Shape, clean_series};
 
@@ -56,7 +59,7 @@ impl Default for TrainConfig {
 /// How far training is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
-    /// `simulate`, `forest`, `autoencoder`, `calibrate`.
+    /// `simulate`, `forest`, `autoencoder`, `calibrate`; on history `read`, `residuals`, `forest`, `autoencoder`, `calibrate`, `judge`.
     pub stage: &'static str,
     pub step: usize,
     pub of: usize,
@@ -74,31 +77,12 @@ pub struct Trained {
     pub held_back: f32,
 }
 
-/// Samples of a series that only warm its baseline up.
-const SETTLE: usize = 300;
-/// Every so many windows of a series is kept: neighbours are nearly the same.
-const STRIDE: usize = 11;
-const FOREST_ROWS: usize = 60_000;
-
 /// Trains all models. `progress` is called now and then; training ends early when it returns `false`.
 ///
 /// # Errors
 /// [`Error::Model`] when the configuration is unusable or was stopped, or the numerics fail.
 pub fn train(config: &TrainConfig, progress: &mut dyn FnMut(&Progress) -> bool) -> Result<Trained> {
-    let mut report = |stage, step, of, loss, held_back| {
-        let go_on = progress(&Progress {
-            stage,
-            step,
-            of,
-            loss,
-            held_back,
-        });
-        if go_on {
-            Ok(())
-        } else {
-            Err(fault("training", "stopped on request".to_owned()))
-        }
-    };
+    let mut report = reporter(progress);
     if config.series < 50 || config.batch == 0 {
         return Err(fault(
             "training",
@@ -106,29 +90,36 @@ pub fn train(config: &TrainConfig, progress: &mut dyn FnMut(&Progress) -> bool) 
         ));
     }
 
-    let mut data = Collected::default();
+    let mut features: [Vec<[f32; FEATURES]>; 5] = Default::default();
+    let mut windows = Vec::new();
     for i in 0..config.series {
-        collect(config.seed, i, &mut data);
+        let (class, data) = synthetic_series(config.seed, i);
+        features[class_index(class)].extend(data.features);
+        windows.extend(data.windows);
         if i % 50 == 0 {
             report("simulate", i, config.series, None, None)?;
         }
     }
 
-    report("forest", 0, 1, None, None)?;
-    let forest = fit_forest(config.seed, &data.features)?;
+    let mut forests = Vec::with_capacity(CLASSES.len());
+    for (i, rows) in features.iter().enumerate() {
+        report("forest", i, CLASSES.len(), None, None)?;
+        forests.push(Arc::new(fit_forest(config.seed + i as u64, rows)?));
+    }
+    let forests: Forests = forests.try_into().expect("one forest was pushed for every class");
 
-    let tensors = network::fit(config, &data.windows, &mut |step, loss, held_back| {
+    let tensors = network::fit(config, &windows, &mut |step, loss, held_back| {
         report("autoencoder", step, config.steps, Some(loss), Some(held_back))
     })?;
     let autoencoder_bytes = weights::write_floats(&tensors.tensors).map_err(|m| fault("autoencoder", m))?;
     let autoencoder = Autoencoder::from_safetensors(&autoencoder_bytes).map_err(|m| fault("autoencoder", m))?;
 
     report("calibrate", 0, 1, None, None)?;
-    let calibration = calibrate(config, &forest, &autoencoder);
+    let calibration = calibrate(config, &forests, &autoencoder);
     let calibration_bytes = toml::to_string(&calibration)
         .map_err(|e| fault("calibration", e.to_string()))?
         .into_bytes();
-    let forest_bytes = weights::write_forest(&forest).map_err(|m| fault("forest", m))?;
+    let forest_bytes = weights::write_forests(&forests).map_err(|m| fault("forest", m))?;
 
     let mut files = vec![
         (AUTOENCODER_FILE.to_owned(), autoencoder_bytes),
@@ -142,127 +133,70 @@ pub fn train(config: &TrainConfig, progress: &mut dyn FnMut(&Progress) -> bool) 
     })
 }
 
-/// Residual features and windows of clean series.
-#[derive(Default)]
-struct Collected {
-    features: Vec<[f32; FEATURES]>,
-    /// `[n, WINDOW]` flat.
-    windows: Vec<f32>,
-    fast: Vec<f32>,
-    slow: Vec<f32>,
-    novelty: Vec<f32>,
+/// Passes on how far training is: stage, step, of how many, loss, held-back loss. An error when it shall stop.
+fn reporter(
+    progress: &mut dyn FnMut(&Progress) -> bool,
+) -> impl FnMut(&'static str, usize, usize, Option<f32>, Option<f32>) -> Result<()> {
+    move |stage, step, of, loss, held_back| {
+        let go_on = progress(&Progress {
+            stage,
+            step,
+            of,
+            loss,
+            held_back,
+        });
+        if go_on {
+            Ok(())
+        } else {
+            Err(fault("training", "stopped on request; nothing was changed".to_owned()))
+        }
+    }
 }
 
-fn collect(seed: u64, i: usize, into: &mut Collected) {
+/// What clean series `i` of the seed teaches.
+fn synthetic_series(seed: u64, i: usize) -> (MetricClass, Collected) {
     let (shape, rows) = clean_series(seed, i);
-    let mut baselines = Baselines::default();
-    let slot = baselines.add(shape.polarity(), 0);
-    let mut windows = Windows::default();
-    windows.add();
-    let mut novelties = Novelties::default();
-    novelties.add(shape.polarity());
-    for (n, &(at, value)) in rows.iter().enumerate() {
-        let novelty = novelties.score(0, value);
-        novelties.learn(0, value);
-        let Some(residual) = baselines.observe(slot, at, value) else {
-            continue;
-        };
-        windows.push(0, residual.slow);
-        if n < SETTLE {
-            continue;
-        }
-        into.features.push(residual.features);
-        into.fast.push(residual.fast.abs());
-        into.slow.push(residual.slow.abs());
-        into.novelty.push(novelty);
-        if n % STRIDE == 0 && windows.is_full(0) {
-            windows.append_to(0, &mut into.windows);
-        }
-    }
+    (shape.class(), Collected::of(shape.polarity(), &rows, SETTLE))
 }
 
-fn fit_forest(seed: u64, features: &[[f32; FEATURES]]) -> Result<IsolationForest> {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0xF0_4E57);
-    let n = FOREST_ROWS.min(features.len());
-    let chosen = index::sample(&mut rng, features.len(), n);
-    let mut rows = Array2::zeros((n, FEATURES));
-    for (r, i) in chosen.into_iter().enumerate() {
-        for (f, &x) in features[i].iter().enumerate() {
-            // A little noise: features of constant series are exactly equal, and a tree cannot tell such rows from rare ones.
-            rows[(r, f)] = x + 0.01 * (rng.random::<f32>() - 0.5);
-        }
-    }
-    IsolationForest::params()
-        .seed(seed)
-        .fit(&DatasetBase::from(rows))
-        .map_err(|e| fault("forest", e.to_string()))
-}
-
-/// Tails of every member on series that training has not seen, per class: those of the median series, not of the pool. A few
-/// wild series would make every new one deaf; each learns its own tail as samples come.
-fn calibrate(config: &TrainConfig, forest: &IsolationForest, autoencoder: &Autoencoder) -> Calibration {
-    let of = |class: MetricClass| {
-        let mut fits: [Vec<Tail>; RAWS] = Default::default();
-        for i in config.series..config.series * 3 {
-            if synthetic::shape_of(config.seed, i).0.class() != class {
-                continue;
-            }
-            let mut data = Collected::default();
-            collect(config.seed, i, &mut data);
-            fits[FOREST].push(Tail::fit(data.features.iter().map(|row| forest.score(row)).collect()));
-            fits[AUTOENCODER].push(Tail::fit(autoencoder.score(&data.windows)));
-            fits[FAST].push(Tail::fit(data.fast));
-            fits[SLOW].push(Tail::fit(data.slow));
-            fits[NOVELTY].push(Tail::fit(data.novelty));
-            if fits[FAST].len() >= config.series / 10 {
-                break;
-            }
-        }
-        Tails {
-            fast: Tail::median(&fits[FAST]),
-            slow: Tail::median(&fits[SLOW]),
-            forest: Tail::median(&fits[FOREST]),
-            autoencoder: Tail::median(&fits[AUTOENCODER]),
-            novelty: Tail::median(&fits[NOVELTY]),
-        }
-    };
-    Calibration {
-        latency: of(MetricClass::Latency),
-        errors: of(MetricClass::Errors),
-        traffic: of(MetricClass::Traffic),
-        saturation: of(MetricClass::Saturation),
-        other: of(MetricClass::Other),
-    }
+/// Tails of every member on series that training has not seen, per class.
+fn calibrate(config: &TrainConfig, forests: &Forests, autoencoder: &Autoencoder) -> Calibration {
+    Calibration::of(|class| {
+        let forest = &forests[class_index(class)];
+        let unseen = config.series..config.series * 3;
+        let series: Vec<_> = unseen
+            .filter(|&i| synthetic::shape_of(config.seed, i).0.class() == class)
+            .take((config.series / 10).max(1))
+            .map(|i| synthetic_series(config.seed, i).1.tails(forest, autoencoder))
+            .collect();
+        median_tails(&series)
+    })
 }
 
 fn manifest(config: &TrainConfig, files: &[(String, Vec<u8>)], held_back: f32) -> Result<Vec<u8>> {
     let note = |name: &str| match name {
-        FOREST_FILE => format!("isolation forest, 100 trees of 256 rows, {FEATURES} residual features"),
+        FOREST_FILE => {
+            format!("an isolation forest per metric class, 100 trees of 256 rows, {FEATURES} residual features")
+        }
         AUTOENCODER_FILE => format!("LSTM autoencoder, windows of {WINDOW}, held-back loss {held_back:.4}"),
         _ => "tails of clean series, per metric class".to_owned(),
     };
     let files: BTreeMap<String, ManifestFile> = files
         .iter()
-        .map(|(name, bytes)| {
-            let file = ManifestFile {
-                blake3: blake3::hash(bytes).to_hex().to_string(),
-                note: note(name),
-            };
-            (name.clone(), file)
-        })
+        .map(|(name, bytes)| (name.clone(), ManifestFile::of(bytes, note(name))))
         .collect();
     let manifest = Manifest {
         format: FORMAT,
-        version: format!("1.{}", config.seed),
+        version: format!("{FORMAT}.{}", config.seed),
         command: format!(
             "halo train --seed {} --series {} --steps {} --batch {}",
             config.seed, config.series, config.steps, config.batch
         ),
+        parent: None,
+        training: None,
         files,
     };
-    toml::to_string(&manifest)
-        .map(String::into_bytes)
-        .map_err(|e| fault(MANIFEST_FILE, e.to_string()))
+    manifest.to_bytes()
 }
 
 fn fault(name: &str, message: String) -> Error {

@@ -1,9 +1,11 @@
 //! Model files: safetensors in and out.
 
+use super::calibration::{CLASSES, class_name};
 use super::forest::{IsolationForest, Node};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The numbers of a single-precision tensor, in row-major order.
 pub(super) fn floats(file: &SafeTensors<'_>, name: &str) -> Result<Vec<f32>, String> {
@@ -31,22 +33,42 @@ fn bytes<'a>(file: &SafeTensors<'a>, name: &str, dtype: Dtype) -> Result<&'a [u8
     }
 }
 
-/// Reads a forest and checks that every walk through it ends.
-pub(super) fn read_forest(data: &[u8]) -> Result<IsolationForest, String> {
+/// One isolation forest for each metric class, in the order of [`CLASSES`].
+pub(super) type Forests = [Arc<IsolationForest>; 5];
+
+/// Reads the forests and checks that every walk through them ends. A file whose tensors name no class holds one forest for
+/// all of them: so it was in the first format.
+pub(super) fn read_forests(data: &[u8]) -> Result<Forests, String> {
     let file = SafeTensors::deserialize(data).map_err(|e| e.to_string())?;
-    let thresholds = floats(&file, "threshold")?;
-    let links = words(&file, "link")?;
-    let roots = words(&file, "root")?;
-    let shape = words(&file, "shape")?;
+    if file.tensor("root").is_ok() {
+        let shared = Arc::new(read_forest(&file, "")?);
+        return Ok(CLASSES.map(|_| Arc::clone(&shared)));
+    }
+    let mut forests = Vec::with_capacity(CLASSES.len());
+    for class in CLASSES {
+        forests.push(Arc::new(read_forest(&file, &format!("{}.", class_name(class)))?));
+    }
+    Ok(forests.try_into().expect("one forest was pushed for every class"))
+}
+
+fn read_forest(file: &SafeTensors<'_>, prefix: &str) -> Result<IsolationForest, String> {
+    let name = |part: &str| format!("{prefix}{part}");
+    let thresholds = floats(file, &name("threshold"))?;
+    let links = words(file, &name("link"))?;
+    let roots = words(file, &name("root"))?;
+    let shape = words(file, &name("shape"))?;
     let &[subsample, features] = shape.as_slice() else {
-        return Err("tensor shape must hold subsample and features".to_owned());
+        return Err(format!("tensor {} must hold subsample and features", name("shape")));
     };
     if thresholds.len() != links.len() || roots.is_empty() {
         return Err(format!(
-            "{} thresholds, {} links, {} roots",
+            "{} {}, {} {}, {} {}",
             thresholds.len(),
+            name("threshold"),
             links.len(),
-            roots.len()
+            name("link"),
+            roots.len(),
+            name("root")
         ));
     }
     let nodes: Vec<Node> = thresholds
@@ -57,23 +79,41 @@ pub(super) fn read_forest(data: &[u8]) -> Result<IsolationForest, String> {
     IsolationForest::new(nodes, roots, subsample as usize, features as usize)
 }
 
-/// The bytes of a forest's file.
-pub(super) fn write_forest(forest: &IsolationForest) -> Result<Vec<u8>, String> {
-    let thresholds: Vec<u8> = forest.nodes.iter().flat_map(|n| n.threshold.to_le_bytes()).collect();
-    let links: Vec<u8> = forest.nodes.iter().flat_map(|n| n.link.to_le_bytes()).collect();
-    let roots: Vec<u8> = forest.roots.iter().flat_map(|r| r.to_le_bytes()).collect();
-    let shape: Vec<u8> = [forest.subsample as u32, forest.features as u32]
+/// The bytes of the forests' file. A forest that all classes share is written once.
+pub(super) fn write_forests(forests: &Forests) -> Result<Vec<u8>, String> {
+    let shared = forests.iter().all(|forest| **forest == *forests[0]);
+    let named: Vec<(String, &IsolationForest)> = if shared {
+        vec![(String::new(), forests[0].as_ref())]
+    } else {
+        let prefix = |class| format!("{}.", class_name(class));
+        CLASSES
+            .into_iter()
+            .map(prefix)
+            .zip(forests.iter().map(AsRef::as_ref))
+            .collect()
+    };
+    let mut tensors = Vec::new();
+    for (prefix, forest) in named {
+        let thresholds: Vec<u8> = forest.nodes.iter().flat_map(|n| n.threshold.to_le_bytes()).collect();
+        let links: Vec<u8> = forest.nodes.iter().flat_map(|n| n.link.to_le_bytes()).collect();
+        let roots: Vec<u8> = forest.roots.iter().flat_map(|r| r.to_le_bytes()).collect();
+        let shape = [forest.subsample as u32, forest.features as u32];
+        let shape: Vec<u8> = shape.iter().flat_map(|n| n.to_le_bytes()).collect();
+        tensors.extend([
+            (format!("{prefix}link"), Dtype::U32, links),
+            (format!("{prefix}root"), Dtype::U32, roots),
+            (format!("{prefix}shape"), Dtype::U32, shape),
+            (format!("{prefix}threshold"), Dtype::F32, thresholds),
+        ]);
+    }
+    let views: Vec<(&str, TensorView<'_>)> = tensors
         .iter()
-        .flat_map(|n| n.to_le_bytes())
-        .collect();
-    let view = |dtype, bytes| TensorView::new(dtype, vec![<[u8]>::len(bytes) / 4], bytes).map_err(|e| e.to_string());
-    let tensors = [
-        ("link", view(Dtype::U32, &links)?),
-        ("root", view(Dtype::U32, &roots)?),
-        ("shape", view(Dtype::U32, &shape)?),
-        ("threshold", view(Dtype::F32, &thresholds)?),
-    ];
-    serialize(tensors, None::<HashMap<String, String>>).map_err(|e| e.to_string())
+        .map(|(name, dtype, bytes)| {
+            let view = TensorView::new(*dtype, vec![bytes.len() / 4], bytes).map_err(|e| e.to_string())?;
+            Ok((name.as_str(), view))
+        })
+        .collect::<Result<_, String>>()?;
+    serialize(views, None::<HashMap<String, String>>).map_err(|e| e.to_string())
 }
 
 /// The bytes of a file of named single-precision tensors, `(name, shape, numbers)`.

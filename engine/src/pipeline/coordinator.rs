@@ -5,20 +5,23 @@
 //! the engine carries out. So commands cannot race, and a test can drive it step by step.
 
 mod command;
+mod models;
 mod remedy;
 mod snapshot;
 
 use super::brain::{Brain, BrainOutput, Ids};
-use super::message::{Clocks, Observed, Tally};
+use super::message::{Clocks, ModelsOrder, Observed, Tally};
 use super::silence::Silences;
 use crate::config::Config;
 use crate::correlate::{ChangeKind, Incident, IncidentChange, IncidentIds, Observation};
 use crate::decide::audit::AuditChain;
+use crate::detect::Models;
 use crate::error::Result;
 use crate::ingest::Rejection;
-use crate::learn::Thresholds;
+use crate::learn::{Thresholds, Weekly};
 use crate::predict::PredictionIds;
 use crate::series::MetricClass;
+pub(crate) use models::TRAINED_AT;
 use remedy::Remedies;
 use snapshot::{Rate, SourceStats};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +82,10 @@ pub(crate) enum Effect {
         class: MetricClass,
         threshold: f32,
     },
+    /// Train models, or go back to others.
+    Models(ModelsOrder),
+    /// Other models are in use: tell the shards.
+    SetModels(Arc<Models>),
     /// Carry out what was approved.
     Execute(Box<crate::decide::Approved>),
 }
@@ -94,6 +101,8 @@ pub(crate) struct Restored {
     pub(crate) audit: AuditChain,
     pub(crate) kill_switch: bool,
     pub(crate) thresholds: Thresholds,
+    /// When training last began by the calendar.
+    pub(crate) trained_at: Option<Timestamp>,
     /// Greatest numbers given so far, also to ones that are no longer kept.
     pub(crate) last_incident: u64,
     pub(crate) last_proposal: u64,
@@ -128,6 +137,12 @@ pub(crate) struct Coordinator {
     kill_switch: Arc<AtomicBool>,
     thresholds: Thresholds,
     models: Vec<Model>,
+    /// The version in use, as `halo models list` shows it.
+    model_version: String,
+    /// Models are being trained or changed.
+    models_busy: bool,
+    train_weekly: Option<Weekly>,
+    trained_at: Option<Timestamp>,
     replay: Option<Replay>,
     started: Timestamp,
     false_alerts_per_series_per_day: f64,
@@ -145,7 +160,13 @@ pub(crate) struct Coordinator {
 const ALERT_GAP_STEPS: i64 = 3;
 
 impl Coordinator {
-    pub(crate) fn new(config: &Config, models: Vec<Model>, mut restored: Restored, now: Timestamp) -> Result<Self> {
+    /// `models` are in use under the name of their version.
+    pub(crate) fn new(
+        config: &Config,
+        models: (Vec<Model>, String),
+        mut restored: Restored,
+        now: Timestamp,
+    ) -> Result<Self> {
         let remedies = Remedies::bundled(config.webhook_base.clone(), restored.last_proposal)?;
         Self::close_interrupted(&mut restored.proposals, now);
         let ids = Ids {
@@ -196,7 +217,11 @@ impl Coordinator {
             audit: restored.audit,
             kill_switch: Arc::new(AtomicBool::new(restored.kill_switch)),
             thresholds: restored.thresholds,
-            models,
+            models: models.0,
+            model_version: models.1,
+            models_busy: false,
+            train_weekly: config.train_weekly,
+            trained_at: restored.trained_at,
             replay: None,
             started: now,
             false_alerts_per_series_per_day: config.detect.false_alerts_per_series_per_day,
@@ -349,6 +374,7 @@ impl Coordinator {
             self.prediction_changed(change.prediction, now, effects);
         }
         self.expire_proposals(now, effects);
+        self.train_by_calendar(now, effects);
     }
 
     fn incident_changed(&mut self, change: IncidentChange, now: Timestamp, effects: &mut Vec<Effect>) {

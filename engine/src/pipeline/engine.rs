@@ -1,16 +1,19 @@
 //! The engine: starts the threads, owns the log and the store, and is the one facade for servers, desktop and tests.
 
+mod history;
 mod inbox;
 mod query;
 mod restore;
 mod sources;
 mod task;
+mod trainer;
 
+pub use history::read_history;
 pub use inbox::{IngestReport, WriteError};
 
 use super::coordinator::Coordinator;
 use super::live::Live;
-use super::message::{Observed, ShardMessage};
+use super::message::{ModelsOrder, Observed, ShardMessage};
 use super::shard::Shard;
 use crate::act::Executors;
 use crate::clock::Clock;
@@ -22,6 +25,7 @@ use crate::handle::Handle;
 use crate::ingest::registry::Registry;
 use crate::store::Store;
 use crate::store::log::Log;
+use crate::store::models::ModelStore;
 use crate::store::sqlite::SqliteStore;
 use query::InProcess;
 use std::sync::Arc;
@@ -29,6 +33,7 @@ use std::sync::atomic::AtomicBool;
 use task::Order;
 use tokio::sync::{Mutex, RwLock, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
+use trainer::Shelf;
 use wire::status::{Identity, Status};
 use wire::topology::Deploy;
 use wire::{SeriesId, Timestamp};
@@ -57,6 +62,8 @@ pub struct Engine {
     gate: RwLock<()>,
     executors: Executors,
     kill_switch: Arc<AtomicBool>,
+    trainer: mpsc::Sender<ModelsOrder>,
+    models: Shelf,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -69,12 +76,17 @@ impl Engine {
     pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
         crate::ingest::calendar::load(&mut config.context)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir.join("halo.db")).await?);
-        let models = Arc::new(Models::bundled()?);
+        let model_store = ModelStore::new(&config.data_dir);
+        let current = model_store.load_current()?;
+        if let Some(refused) = &current.refused {
+            tracing::error!(%refused, "the bundled models are used instead");
+        }
+        let models = Arc::clone(&current.models);
         let now = clock.now();
         let (saved, restored) = restore::load(store.as_ref(), &config).await?;
         let thresholds = restored.thresholds.clone();
         let context = restore::context(&config, &restored);
-        let mut coordinator = Coordinator::new(&config, models.describe(), restored, now)?;
+        let mut coordinator = Coordinator::new(&config, (models.describe(), current.name.clone()), restored, now)?;
         let executors = Executors::new(config.webhook_base.clone())?;
 
         let (observed, from_shards) = mpsc::channel(COORDINATOR_QUEUE);
@@ -90,6 +102,7 @@ impl Engine {
         }
 
         let (orders, from_people) = mpsc::channel(COORDINATOR_QUEUE);
+        let (trainer, training_orders) = mpsc::channel(1);
         let (stop, stopped) = watch::channel(false);
         let live = Arc::new(Live::new(coordinator.snapshot(now)));
         let engine = Arc::new(Self {
@@ -103,6 +116,8 @@ impl Engine {
             gate: RwLock::new(()),
             executors,
             kill_switch: coordinator.kill_switch(),
+            trainer,
+            models: Shelf::new(model_store, current),
             stop,
             tasks: Mutex::new(JoinSet::new()),
             clock,
@@ -116,6 +131,7 @@ impl Engine {
             from_people,
             stopped.clone(),
         ));
+        tasks.spawn(trainer::run(Arc::clone(&engine), training_orders));
         engine.restore_series(saved, records, &thresholds).await?;
         sources::start(&engine, &mut tasks, &stopped)?;
         drop(tasks);

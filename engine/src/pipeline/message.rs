@@ -1,6 +1,7 @@
 //! What shards, coordinator and engine say to each other. Closed enums: every message is here.
 
 use crate::correlate::Observation;
+use crate::detect::Models;
 use crate::error::Result;
 use crate::features::Outlook;
 use crate::ingest::Rejection;
@@ -39,6 +40,8 @@ pub(crate) enum ShardMessage {
     Deploy { entity: EntityId, at: Timestamp },
     /// Feedback moved a threshold.
     Threshold { class: MetricClass, threshold: f32 },
+    /// Other models, from the next sample on.
+    Models(Arc<Models>),
     /// How every entity stands, given each source's clock.
     Tally {
         clocks: Clocks,
@@ -199,4 +202,26 @@ impl Look {
                 .then_with(|| a.info.id.cmp(&b.info.id))
         });
     }
+}
+
+/// What the coordinator asks of the trainer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ModelsOrder {
+    Train,
+    Revert,
+}
+
+/// How it went, for the record.
+#[derive(Debug)]
+pub(crate) enum ModelsOutcome {
+    /// This version is in use from now on.
+    InUse {
+        version: String,
+        models: Arc<Models>,
+        summary: String,
+    },
+    /// The candidate was worse; nothing has changed.
+    Kept { summary: String },
+    /// Nothing has changed.
+    Failed { message: String },
 }

@@ -89,6 +89,7 @@ impl Shard {
             ShardMessage::Ended { series } => self.end(series),
             ShardMessage::Deploy { entity, at } => self.gate.context.record_deploy(&entity, at),
             ShardMessage::Threshold { class, threshold } => self.detector.set_threshold(class, threshold),
+            ShardMessage::Models(models) => self.detector.set_models(models),
             ShardMessage::Tally { clocks, reply } => {
                 let _ = reply.send(self.tally(&clocks));
             }

@@ -47,6 +47,25 @@ impl SqliteStore {
         Self::connect(options, 4).await
     }
 
+    /// Opens a database that is there, to read it alone, also while a server writes to it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is none, [`Error::Store`] if the file cannot be used.
+    pub async fn open_to_read(path: &Path) -> Result<Self> {
+        if let Err(error) = std::fs::metadata(path) {
+            return Err(Error::io("there is no history to read", path, error));
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(Duration::from_secs(10));
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await?;
+        Ok(Self { pool })
+    }
+
     /// A database that lives as long as the value: for back-tests and tests.
     ///
     /// # Errors
@@ -215,6 +234,15 @@ impl Store for SqliteStore {
                 })
             })
             .collect()
+    }
+
+    async fn oldest(&self, since: Timestamp) -> Result<Option<Timestamp>> {
+        let row = sqlx::query("SELECT MIN(start_ms) AS start_ms FROM chunks WHERE end_ms >= ?")
+            .bind(since.as_millis())
+            .fetch_one(&self.pool)
+            .await?;
+        let start_ms: Option<i64> = row.try_get("start_ms")?;
+        Ok(start_ms.map(Timestamp))
     }
 
     async fn expire(&self, before: Timestamp) -> Result<u64> {

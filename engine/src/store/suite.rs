@@ -89,6 +89,10 @@ async fn passes(store: &dyn Store) {
         (saved.checkpoint, saved.sealed_until.get(&id)),
         (Position(77), Some(&Timestamp(29)))
     );
+    for (since, oldest) in [(0, Some(0)), (10, Some(10)), (29, Some(20)), (30, None)] {
+        let found = store.oldest(Timestamp(since)).await.unwrap();
+        assert_eq!(found, oldest.map(Timestamp), "{since}");
+    }
     assert_eq!(store.expire(Timestamp(15)).await.unwrap(), 1);
     assert_eq!(
         store.chunks(id, Timestamp(0), Timestamp(100)).await.unwrap(),
@@ -108,4 +112,12 @@ async fn sqlite_file() {
     passes(&SqliteStore::open(&path).await.unwrap()).await;
     let again = SqliteStore::open(&path).await.unwrap().load().await.unwrap();
     assert_eq!(again.audit.len(), 1, "a file outlives its connection");
+    // The writer above is still there.
+    let reader = SqliteStore::open_to_read(&path).await.unwrap();
+    assert_eq!(reader.load().await.unwrap(), again);
+    assert!(
+        reader.save(&[]).await.is_ok() && reader.expire(Timestamp(0)).await.is_err(),
+        "it only reads"
+    );
+    assert!(SqliteStore::open_to_read(&dir.path().join("none.db")).await.is_err());
 }

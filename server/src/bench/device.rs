@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::time::Instant;
 use wire::Timestamp;
+use wire::series::MetricClass;
 
 /// Rows of one call of the forest.
 const ROWS: usize = 1_000_000;
@@ -23,7 +24,7 @@ const MINUTE_MS: i64 = 60_000;
 pub(super) fn forest(runs: usize) -> Result<Report> {
     on_device("forest and decomposition", |accelerator, batch| {
         let rows = random(ROWS * FEATURES, 4.0);
-        let rate = rate(runs, ROWS, || batch.forest().score(&rows).map(drop))?;
+        let rate = rate(runs, ROWS, || batch.forest(MetricClass::Latency).score(&rows).map(drop))?;
         let name = accelerator.name();
         let forest = Figure::new(format!("isolation forest on {name}"), rate, "rows/s", true);
 

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use wire::Timestamp;
+use wire::series::MetricClass;
 
 /// Series in the HTTP measurement.
 const SERIES: usize = 20_000;
@@ -233,7 +234,7 @@ pub(super) fn hot_path(runs: usize) -> Result<Vec<Figure>> {
 pub(super) fn forest(runs: usize) -> Result<Vec<Figure>> {
     const ROWS: usize = 200_000;
     let models = Models::bundled()?;
-    let forest = models.forest();
+    let forest = models.forest(MetricClass::Latency);
     let mut rng = StdRng::seed_from_u64(1);
     let rows: Vec<f32> = (0..ROWS * forest.features())
         .map(|_| rng.random_range(-4.0..4.0))

@@ -3,8 +3,8 @@
 use crate::auth::tokens::TokenFile;
 use crate::http::console;
 use clap::Args;
-use engine::detect::Models;
 use engine::detect::device::Accelerator;
+use engine::store::models::ModelStore;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -36,16 +36,7 @@ pub(super) fn run(args: DoctorArgs, out: &mut impl Write) -> anyhow::Result<Exit
                 .map(|t| t.entries().len().to_string())
                 .map_err(|e| e.to_string()),
         ),
-        (
-            "models",
-            Models::bundled()
-                .map(|models| {
-                    let each = models.describe();
-                    let names: Vec<String> = each.iter().map(|m| format!("{} {}", m.name, m.version)).collect();
-                    format!("whole: {}", names.join(", "))
-                })
-                .map_err(|e| e.to_string()),
-        ),
+        ("models", models(&args.data_dir)),
         ("compute", Ok(Accelerator::choose().1)),
         ("console", console::built().map(str::to_owned).map_err(str::to_owned)),
     ];
@@ -61,6 +52,18 @@ pub(super) fn run(args: DoctorArgs, out: &mut impl Write) -> anyhow::Result<Exit
         writeln!(out, "{mark} {name}: {text}")?;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn models(data_dir: &Path) -> Result<String, String> {
+    let current = ModelStore::new(data_dir).load_current().map_err(|e| e.to_string())?;
+    if let Some(refused) = current.refused {
+        return Err(format!(
+            "{refused}; the bundled ones would be used, `halo models use` chooses others"
+        ));
+    }
+    let each = current.models.describe();
+    let names: Vec<String> = each.iter().map(|m| format!("{} {}", m.name, m.version)).collect();
+    Ok(format!("whole: {}", names.join(", ")))
 }
 
 fn writable(dir: &Path) -> Result<String, String> {

@@ -12,7 +12,7 @@ use engine::ingest::recording::Recording;
 use engine::pipeline::Engine;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +58,16 @@ struct Place {
 
 /// Runs the service until SIGINT or SIGTERM.
 pub(super) fn serve(args: ServeArgs, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-    let raw = match &args.config {
+    let mut config = read_config(args.config.as_deref())?;
+    if let Some(dir) = &args.place.data_dir {
+        config.data_dir.clone_from(dir);
+    }
+    block_on(run(args.place, config, None, Vec::new(), out))
+}
+
+/// The configuration in a file; without one, the defaults.
+pub(super) fn read_config(path: Option<&Path>) -> anyhow::Result<Config> {
+    let raw = match path {
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| engine::Error::io("the configuration cannot be read", path, error))?;
@@ -66,11 +75,7 @@ pub(super) fn serve(args: ServeArgs, out: &mut impl Write) -> anyhow::Result<Exi
         }
         None => RawConfig::default(),
     };
-    let mut config = Config::try_from(raw)?;
-    if let Some(dir) = &args.place.data_dir {
-        config.data_dir.clone_from(dir);
-    }
-    block_on(run(args.place, config, None, Vec::new(), out))
+    Ok(Config::try_from(raw)?)
 }
 
 /// Runs the demo until SIGINT or SIGTERM.

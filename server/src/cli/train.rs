@@ -1,4 +1,6 @@
-//! `halo train`: makes the bundled models again, or others of another seed.
+//! `halo train`: makes the bundled models again, or others of another seed; with `--data-dir`, trains on the user's history.
+
+mod history;
 
 use clap::Args;
 use engine::detect::train::{Progress, TrainConfig, train};
@@ -8,9 +10,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Arguments of `halo train`. The defaults are those of the bundled models: see `models/manifest.toml`.
+/// Arguments of `halo train`. Without `--data-dir` the defaults are those of the bundled models: see `models/manifest.toml`.
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
+    /// Train on the last 30 days of this data directory, from the models in use there; used if they are not worse on what was
+    /// held back
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "series"])]
+    data_dir: Option<PathBuf>,
+    /// Configuration file whose maintenance windows and expected events are left out of the history
+    #[arg(long, value_name = "FILE", requires = "data_dir")]
+    config: Option<PathBuf>,
     /// Folder to write to; files of the same names are replaced
     #[arg(long, value_name = "DIR", default_value = "models")]
     out: PathBuf,
@@ -20,9 +29,9 @@ pub(super) struct TrainArgs {
     /// Synthetic clean series to learn from, at least 50
     #[arg(long, default_value_t = TrainConfig::default().series)]
     series: usize,
-    /// Gradient steps of the autoencoder
-    #[arg(long, default_value_t = TrainConfig::default().steps)]
-    steps: usize,
+    /// Gradient steps of the autoencoder: 300; on history at most, 200
+    #[arg(long)]
+    steps: Option<usize>,
     /// Windows in a gradient step
     #[arg(long, default_value_t = TrainConfig::default().batch)]
     batch: usize,
@@ -30,19 +39,23 @@ pub(super) struct TrainArgs {
 
 /// Trains, shows how far it is, and writes all files at the end or none.
 pub(super) fn run(args: &TrainArgs, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let stopped = stop_flag();
+    let mut progress = |progress: &Progress| {
+        show(progress);
+        !stopped.load(Ordering::Relaxed)
+    };
+    if let Some(data_dir) = &args.data_dir {
+        return history::run(args, data_dir, &mut progress, out);
+    }
     let config = TrainConfig {
         seed: args.seed,
         series: args.series,
-        steps: args.steps,
+        steps: args.steps.unwrap_or(TrainConfig::default().steps),
         batch: args.batch,
     };
     std::fs::create_dir_all(&args.out)
         .map_err(|error| engine::Error::io("the folder cannot be made", &args.out, error))?;
-    let stopped = stop_flag();
-    let trained = train(&config, &mut |progress| {
-        show(progress);
-        !stopped.load(Ordering::Relaxed)
-    })?;
+    let trained = train(&config, &mut progress)?;
     for (name, bytes) in &trained.files {
         let path = args.out.join(name);
         std::fs::write(&path, bytes).map_err(|error| engine::Error::io("cannot be written", &path, error))?;

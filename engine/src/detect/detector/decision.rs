@@ -60,7 +60,7 @@ impl Detector {
             self.baselines.restart_local(slot);
         }
         let series = &self.series[slot];
-        let forest = self.models.forest().score(&residual.features);
+        let forest = self.models.forest(series.class).score(&residual.features);
         let stl = decomposition_rarity(&series.tails, &residual);
         let required = required_rarity(
             self.config.false_alerts_per_series_per_day,

@@ -102,6 +102,12 @@ impl Series {
         }
     }
 
+    /// Another model gives the raw score `raw` from now on, calibrated by `class`.
+    pub(super) fn begin_again(&mut self, raw: usize, class: &Tail) {
+        self.tails[raw] = self.tails[raw].under_another_model(class);
+        self.worst[raw] = f32::NAN;
+    }
+
     fn teach(&mut self, raws: [f32; RAWS], weight: f32) {
         for (tail, raw) in self.tails.iter_mut().zip(raws) {
             if !raw.is_nan() {

@@ -4,19 +4,29 @@ use super::columns::pick;
 use super::decomposition::{Decomposition, compressed};
 use super::{BatchedAutoencoder, BatchedForest, DeviceBatch};
 use crate::detect::WINDOW;
+use crate::detect::calibration::class_index;
 use crate::features::Baselines;
 use candle_core::{DType, Result, Tensor};
 use wire::Timestamp;
+use wire::series::MetricClass;
 
 /// Series on a device with everything that the members remember of them.
 #[derive(Clone, Debug)]
 pub struct Ensemble {
     decomposition: Decomposition,
-    forest: BatchedForest,
+    groups: Vec<Group>,
     autoencoder: BatchedAutoencoder,
     /// `[n, WINDOW]`: the last long-term deviations, compressed, oldest first; and how many of them there are.
     windows: Tensor,
     filled: Vec<usize>,
+}
+
+/// Series that share a forest: one for each metric class, unless classes share one.
+#[derive(Clone, Debug)]
+struct Group {
+    forest: BatchedForest,
+    /// Their rows, as numbers and as a tensor; `None` for all of them.
+    rows: Option<(Vec<usize>, Tensor)>,
 }
 
 /// Raw scores of one instant, one a series; NaN where a series had no sample, or its window is not full.
@@ -30,14 +40,35 @@ pub struct RawScores {
 }
 
 impl Ensemble {
-    /// The series `slots` of `baselines`, with empty windows.
+    /// The series `slots` of `baselines`, each of its class, with empty windows.
     ///
     /// # Errors
-    /// As [`Decomposition::of`].
-    pub fn of(batch: &DeviceBatch, baselines: &Baselines, slots: &[usize]) -> Result<Self> {
+    /// As [`Decomposition::of`], and when there are not as many classes as slots.
+    pub fn of(batch: &DeviceBatch, baselines: &Baselines, slots: &[usize], classes: &[MetricClass]) -> Result<Self> {
+        if classes.len() != slots.len() {
+            candle_core::bail!("{} classes for {} series", classes.len(), slots.len());
+        }
+        let mut groups = Vec::new();
+        for (number, forest) in batch.forests.iter().enumerate() {
+            let rows: Vec<usize> = (0..slots.len())
+                .filter(|&row| batch.forest_of[class_index(classes[row])] == number)
+                .collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let forest = forest.clone();
+            let rows = if rows.len() == slots.len() {
+                None
+            } else {
+                let chosen: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+                let chosen = Tensor::from_vec(chosen, rows.len(), &batch.device)?;
+                Some((rows, chosen))
+            };
+            groups.push(Group { forest, rows });
+        }
         Ok(Self {
             decomposition: batch.decomposition(baselines, slots)?,
-            forest: batch.forest.clone(),
+            groups,
             autoencoder: batch.autoencoder.clone(),
             windows: Tensor::zeros((slots.len(), WINDOW), DType::F32, &batch.device)?,
             filled: vec![0; slots.len()],
@@ -59,7 +90,7 @@ impl Ensemble {
             .contiguous()?;
         self.windows = pick(&present, &moved, &self.windows)?;
 
-        let forest = self.forest.score_tensor(&residuals.features)?.to_vec1::<f32>()?;
+        let forest = self.isolation(&residuals.features)?;
         let present = residuals.present.to_vec1::<u8>()?;
         for (filled, present) in self.filled.iter_mut().zip(&present) {
             *filled = (*filled + usize::from(*present)).min(WINDOW);
@@ -81,5 +112,22 @@ impl Ensemble {
             forest: where_present(forest),
             autoencoder: where_present(autoencoder),
         })
+    }
+
+    /// Scores of `[n, FEATURES]`, each row by the forest of its series.
+    fn isolation(&self, features: &Tensor) -> Result<Vec<f32>> {
+        let mut scores = vec![f32::NAN; self.filled.len()];
+        for group in &self.groups {
+            match &group.rows {
+                None => scores = group.forest.score_tensor(features)?.to_vec1()?,
+                Some((rows, chosen)) => {
+                    let own = group.forest.score_tensor(&features.index_select(chosen, 0)?)?;
+                    for (&row, score) in rows.iter().zip(own.to_vec1::<f32>()?) {
+                        scores[row] = score;
+                    }
+                }
+            }
+        }
+        Ok(scores)
     }
 }

@@ -1,6 +1,7 @@
 //! The batched path against the members' own code. Without a device it runs on the CPU, from the same source.
 
 use super::*;
+use crate::detect::calibration::{CLASSES, class_name};
 use crate::detect::train::Network;
 use crate::detect::window::Windows;
 use crate::detect::{HIDDEN, LATENT, WINDOW};
@@ -12,6 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::sync::Arc;
 use wire::Timestamp;
+use wire::series::MetricClass;
 
 const TOLERANCE: f64 = 1e-4;
 const MINUTE: i64 = 60_000;
@@ -111,10 +113,17 @@ fn check_decomposition(accelerator: &Accelerator, n: usize, history: i64, steps:
 }
 
 fn check_forest(accelerator: &Accelerator, rows: &[f32]) {
-    let scores = batch(accelerator).forest().score(rows).unwrap();
-    assert_eq!(scores.len(), rows.len() / FEATURES);
-    for (row, score) in rows.chunks_exact(FEATURES).zip(scores) {
-        close(score.into(), models().forest().score(row).into(), "forest");
+    let batch = batch(accelerator);
+    for class in CLASSES {
+        let scores = batch.forest(class).score(rows).unwrap();
+        assert_eq!(scores.len(), rows.len() / FEATURES);
+        for (row, score) in rows.chunks_exact(FEATURES).zip(scores) {
+            close(
+                score.into(),
+                models().forest(class).score(row).into(),
+                class_name(class),
+            );
+        }
     }
 }
 
@@ -131,7 +140,8 @@ fn check_autoencoder(accelerator: &Accelerator, windows: &[f32]) {
 fn check_ensemble(accelerator: &Accelerator, n: usize, seed: u64) {
     let (mut baselines, start, mut rngs) = warm(n, 60, MINUTE, seed);
     let slots: Vec<usize> = (0..n).collect();
-    let mut ensemble = Ensemble::of(&batch(accelerator), &baselines, &slots).unwrap();
+    let classes: Vec<MetricClass> = slots.iter().map(|slot| CLASSES[slot % 5]).collect();
+    let mut ensemble = Ensemble::of(&batch(accelerator), &baselines, &slots, &classes).unwrap();
     let mut windows = Windows::default();
     slots.iter().for_each(|_| windows.add());
     for t in start..start + 60 {
@@ -152,7 +162,7 @@ fn check_ensemble(accelerator: &Accelerator, n: usize, seed: u64) {
                 continue;
             };
             windows.push(slot, residual.slow);
-            let forest = models().forest().score(&residual.features);
+            let forest = models().forest(classes[slot]).score(&residual.features);
             close(scores.fast[slot].into(), residual.fast.into(), &what);
             close(scores.slow[slot].into(), residual.slow.into(), &what);
             // A feature at a cut may fall on the other side of it by a rounding; in one tree of a hundred.
@@ -287,8 +297,11 @@ fn extreme_inputs_stay_finite() {
 #[test]
 fn empty_batches_have_no_scores_and_broken_ones_an_error() {
     let batch = batch(&Accelerator::cpu());
-    assert!(batch.forest().score(&[]).unwrap().is_empty() && batch.autoencoder().score(&[]).unwrap().is_empty());
-    assert!(batch.forest().score(&[0.0; FEATURES + 1]).is_err());
+    assert!(
+        batch.forest(MetricClass::Other).score(&[]).unwrap().is_empty()
+            && batch.autoencoder().score(&[]).unwrap().is_empty()
+    );
+    assert!(batch.forest(MetricClass::Other).score(&[0.0; FEATURES + 1]).is_err());
     assert!(batch.autoencoder().score(&[0.0; WINDOW - 1]).is_err());
 }
 

@@ -67,7 +67,8 @@ impl Network {
         Ok((Tensor::cat(&backwards, 1)?, forecast))
     }
 
-    fn loss(&self, windows: &Tensor) -> candle_core::Result<Tensor> {
+    /// Mean squared error of the reconstruction plus that of the forecast.
+    pub(super) fn loss(&self, windows: &Tensor) -> candle_core::Result<Tensor> {
         let (reconstruction, forecast) = self.forward(windows)?;
         let newest = windows.narrow(1, WINDOW - 1, 1)?;
         let reconstruction = (reconstruction - windows)?.sqr()?.mean_all()?;
@@ -155,16 +156,16 @@ fn initialise(vars: &VarMap, rng: &mut Xoshiro256PlusPlus) -> candle_core::Resul
 }
 
 /// A weight by name, with its shape and values.
-type NamedTensor = (String, Vec<usize>, Vec<f32>);
+pub(super) type NamedTensor = (String, Vec<usize>, Vec<f32>);
 
-fn tensors(vars: &VarMap) -> candle_core::Result<Vec<NamedTensor>> {
+pub(super) fn tensors(vars: &VarMap) -> candle_core::Result<Vec<NamedTensor>> {
     sorted(vars)
         .into_iter()
         .map(|(name, var)| Ok((name, var.dims().to_vec(), var.flatten_all()?.to_vec1()?)))
         .collect()
 }
 
-fn sorted(vars: &VarMap) -> Vec<(String, candle_core::Var)> {
+pub(super) fn sorted(vars: &VarMap) -> Vec<(String, candle_core::Var)> {
     let held = vars.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     #[expect(clippy::iter_over_hash_type, reason = "sorted right after")]
     let mut all: Vec<(String, candle_core::Var)> = {
@@ -178,7 +179,8 @@ fn sorted(vars: &VarMap) -> Vec<(String, candle_core::Var)> {
     all
 }
 
-fn gather(windows: &[f32], chosen: &[usize]) -> candle_core::Result<Tensor> {
+/// Some of `windows` (`[n, WINDOW]` flat), by their numbers.
+pub(super) fn gather(windows: &[f32], chosen: &[usize]) -> candle_core::Result<Tensor> {
     let mut values = Vec::with_capacity(chosen.len() * WINDOW);
     for &i in chosen {
         values.extend_from_slice(&windows[i * WINDOW..(i + 1) * WINDOW]);

@@ -3,6 +3,7 @@
 use super::{Coordinator, Effect, LaneName};
 use crate::correlate::{CorrelateError, IncidentChange};
 use crate::detect::SHIPPED_THRESHOLD;
+use crate::pipeline::message::ModelsOrder;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use wire::command::Command;
@@ -76,6 +77,8 @@ impl Coordinator {
                 self.audit(now, who, "declare_edge", &text, "", effects);
                 text
             }
+            Command::TrainModels => self.order_models(who, ModelsOrder::Train, now, effects)?,
+            Command::RevertModels => self.order_models(who, ModelsOrder::Revert, now, effects)?,
             Command::SetKillSwitch { on } => {
                 self.kill_switch.store(on, Ordering::SeqCst);
                 effects.push(Effect::SaveSetting {

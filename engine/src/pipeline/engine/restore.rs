@@ -4,11 +4,12 @@ use super::{Engine, gone};
 use crate::config::Config;
 use crate::context::calendar::Span;
 use crate::context::{Context, Mask, MaskReason, Masks, Selector};
+use crate::correlate::Incident;
 use crate::decide::audit::AuditChain;
 use crate::detect::SHIPPED_THRESHOLD;
 use crate::error::{Error, Result};
 use crate::learn::Thresholds;
-use crate::pipeline::coordinator::{REPLAY_SOURCE, Restored};
+use crate::pipeline::coordinator::{REPLAY_SOURCE, Restored, TRAINED_AT};
 use crate::pipeline::message::{Past, ShardMessage};
 use crate::series::SeriesInfo;
 use crate::store::log::{Batch, Record};
@@ -75,6 +76,10 @@ pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, R
         place: format!("the store's setting {key}"),
         message: error.to_string(),
     };
+    let trained_at = match setting(TRAINED_AT) {
+        Some(text) => Some(Timestamp(serde_json::from_str(text).map_err(|e| bad(TRAINED_AT, e))?)),
+        None => None,
+    };
     let kill_switch = setting("kill_switch").is_some_and(|value| value == "true");
     let thresholds = match setting("thresholds") {
         Some(text) => serde_json::from_str(text).map_err(|e| bad("thresholds", e))?,
@@ -92,6 +97,7 @@ pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, R
         })?,
         kill_switch,
         thresholds,
+        trained_at,
         last_incident,
         last_proposal,
     };
@@ -101,8 +107,18 @@ pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, R
 /// What shards know beside the samples: the configuration's windows and settings, deploys, and the spans of past incidents,
 /// which must not teach what is normal.
 pub(super) fn context(config: &Config, restored: &Restored) -> Context {
+    let mut context = Context::new(&config.context);
+    context.set_masks(incident_masks(&restored.incidents));
+    for deploy in &restored.deploys {
+        context.record_deploy(&deploy.entity, deploy.at);
+    }
+    context
+}
+
+/// The spans of past incidents, also of those that a person called false.
+pub(super) fn incident_masks(incidents: &[Incident]) -> Masks {
     let mut masks = Masks::default();
-    for incident in restored.incidents.iter().filter(|i| i.merged_into.is_none()) {
+    for incident in incidents.iter().filter(|i| i.merged_into.is_none()) {
         let id = incident.id.clone();
         masks.add(Mask {
             selector: Selector::of_series(incident.members.keys().copied().collect()),
@@ -117,12 +133,7 @@ pub(super) fn context(config: &Config, restored: &Restored) -> Context {
             },
         });
     }
-    let mut context = Context::new(&config.context);
-    context.set_masks(masks);
-    for deploy in &restored.deploys {
-        context.record_deploy(&deploy.entity, deploy.at);
-    }
-    context
+    masks
 }
 
 impl Engine {

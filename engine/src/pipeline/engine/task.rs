@@ -2,9 +2,10 @@
 
 use super::Engine;
 use crate::act;
+use crate::detect::Models;
 use crate::ingest::Rejection;
 use crate::pipeline::coordinator::{Coordinator, Effect, LaneName};
-use crate::pipeline::message::{Clocks, Observed, ShardMessage, Tally};
+use crate::pipeline::message::{Clocks, ModelsOrder, ModelsOutcome, Observed, ShardMessage, Tally};
 use crate::store::Change;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -70,6 +71,8 @@ pub(super) enum Order {
     ReplayEdge(Edge),
     ReplayDeploy(Deploy),
     ReplayAt(Replay),
+    /// What became of an order about models.
+    Models(ModelsOutcome),
     Acted {
         proposal: ProposalId,
         outcome: act::Outcome,
@@ -193,6 +196,7 @@ fn serve(
         Order::ReplayEdge(edge) => coordinator.declare_edge(LaneName::Replay, edge),
         Order::ReplayDeploy(deploy) => coordinator.record_deploy(LaneName::Replay, deploy),
         Order::ReplayAt(replay) => coordinator.replay_at(replay),
+        Order::Models(outcome) => coordinator.models_done(outcome, now, effects),
         Order::Acted { proposal, outcome } => coordinator.acted(&proposal, outcome, now, effects),
     }
     None
@@ -238,6 +242,8 @@ async fn carry_out(engine: &Arc<Engine>, coordinator: &mut Coordinator, effects:
         match effect {
             Effect::SetThreshold { class, threshold } => set_threshold(engine, class, threshold),
             Effect::Execute(action) => approved.push(action),
+            Effect::SetModels(models) => set_models(engine, models),
+            Effect::Models(order) => ask_trainer(engine, order),
             Effect::SaveDeploy(deploy) => {
                 tell_deploy(engine, &deploy);
                 changes.push(Change::Deploy(deploy));
@@ -284,7 +290,7 @@ fn change(effect: Effect) -> Option<Change> {
         Effect::SaveEdge(edge) => Change::Edge(edge),
         Effect::AppendAudit(entry) => Change::Audit(entry),
         Effect::SaveSetting { key, value } => Change::Setting { key, value },
-        Effect::SetThreshold { .. } | Effect::Execute(_) => return None,
+        Effect::SetThreshold { .. } | Effect::Execute(_) | Effect::SetModels(_) | Effect::Models(_) => return None,
     })
 }
 
@@ -304,6 +310,22 @@ fn tell_deploy(engine: &Arc<Engine>, deploy: &Deploy) {
     tokio::spawn(async move {
         // An error means that the engine is shutting down.
         let _ = engine.tell_deploy(&deploy).await;
+    });
+}
+
+fn set_models(engine: &Arc<Engine>, models: Arc<Models>) {
+    let engine = Arc::clone(engine);
+    tokio::spawn(async move {
+        // An error means that the engine is shutting down.
+        let _ = engine.set_models(&models).await;
+    });
+}
+
+fn ask_trainer(engine: &Arc<Engine>, order: ModelsOrder) {
+    let engine = Arc::clone(engine);
+    tokio::spawn(async move {
+        // An error means that the engine is shutting down.
+        let _ = engine.trainer.send(order).await;
     });
 }
 

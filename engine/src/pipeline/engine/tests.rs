@@ -1,5 +1,7 @@
 //! The live engine from ingestion to approval, and across restarts.
 
+mod models;
+
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::{RawConfig, ReplayConfig};
