@@ -29,7 +29,7 @@ pub use graph::CallGraph;
 pub use incident::Incident;
 pub use kind::kind_of;
 
-use crate::detect::Detection;
+use crate::detect::{Certainty, Detection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wire::IncidentId;
@@ -58,6 +58,8 @@ pub struct CorrelateConfig {
     pub storm_window_ms: i64,
     /// Resolved incidents kept in memory.
     pub keep_resolved: usize,
+    /// How likely an alert is real.
+    pub certainty: Certainty,
 }
 
 impl Default for CorrelateConfig {
@@ -69,6 +71,7 @@ impl Default for CorrelateConfig {
             storm_alerts: 50,
             storm_window_ms: 5 * 60_000,
             keep_resolved: 1000,
+            certainty: Certainty::default(),
         }
     }
 }

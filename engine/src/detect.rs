@@ -8,6 +8,7 @@
 
 mod autoencoder;
 mod calibration;
+mod certainty;
 mod config;
 mod detector;
 pub mod device;
@@ -26,6 +27,7 @@ mod window;
 mod tests;
 
 pub use autoencoder::{Autoencoder, HIDDEN, LATENT, Reconstruction, WINDOW};
+pub use certainty::{Alert, Certainty};
 pub use config::DetectConfig;
 pub use detector::{Detector, SeriesState};
 pub use forest::{ForestError, IsolationForest, IsolationForestParams};

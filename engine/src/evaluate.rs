@@ -7,8 +7,10 @@
 pub mod events;
 pub mod nab;
 mod ranking;
+mod reliability;
 mod volume;
 
 pub use events::{EventScore, Span, noise_reduction, quantile, runs, score_events};
 pub use ranking::average_precision;
+pub use reliability::{Reliability, ReliabilityBin};
 pub use volume::{season_buffer, vus_pr};

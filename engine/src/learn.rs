@@ -5,8 +5,10 @@
 //! clicking twice is clicking once, and taking a verdict back leaves no trace. Steps are small and bounded: no click can
 //! silence a class. Thresholds are a pure function of the verdicts.
 
+mod record;
 mod weekly;
 
+pub use record::TrackRecord;
 pub use weekly::Weekly;
 
 use serde::{Deserialize, Serialize};

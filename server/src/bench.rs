@@ -9,7 +9,10 @@ mod server;
 mod simulated;
 mod speed;
 
+pub(crate) use simulated::alerts_of_known_truth;
+
 use engine::detect::Models;
+use engine::evaluate::Reliability;
 use engine::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use serde::Serialize;
@@ -336,10 +339,30 @@ fn simulated_figures(models: &Arc<Models>) -> Result<Report> {
         ),
         Figure::new(of_faulty("median delay"), delay_s, "s", false),
     ]);
-    Ok(Report {
-        figures,
-        notes: faulty.notes.clone(),
-    })
+    let mut of_alerts = Reliability::default();
+    for alert in &faulty.alerts {
+        let chance = models.certainty().chance(alert.score, alert.votes);
+        of_alerts.add(f64::from(chance), alert.real);
+    }
+    let mut notes = faulty.notes.clone();
+    for (what, reliability) in [("alerts", &of_alerts), ("incidents", &faulty.incidents)] {
+        if let Some(error) = reliability.expected_calibration_error() {
+            let what = of_faulty(&format!("calibration error, {what}"));
+            figures.push(Figure::new(what, error, "share", false).goal(0.05));
+        }
+        notes.extend(reliability.diagram().iter().map(|bin| {
+            format!(
+                "  simulated {what} said to be real with {:.0}-{:.0} %: {} of {} were ({:.1} %, mean said {:.1} %)",
+                100.0 * bin.from,
+                100.0 * bin.to,
+                (bin.came_true * bin.count as f64).round(),
+                bin.count,
+                100.0 * bin.came_true,
+                100.0 * bin.said
+            )
+        }));
+    }
+    Ok(Report { figures, notes })
 }
 
 fn machines(data: &Data, folder: &str, name: &str) -> Result<Vec<Figure>> {

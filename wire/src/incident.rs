@@ -1,8 +1,10 @@
 //! Incidents: what happened, why, whom it touches, who did what about it.
 
+use crate::series::Voter;
 use crate::topology::Topology;
 use crate::{EntityId, IncidentId, ProposalId, SeriesId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// P1 is worst. Errors and latency at the user's side make P1; latency alone is degradation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,6 +41,9 @@ pub struct IncidentSummary {
     pub cause: Option<EntityId>,
     /// Probability that `cause` is right, 0..1.
     pub confidence: f32,
+    /// Chance that it is real trouble and no false alarm, 0..1, by the calibration.
+    #[serde(default)]
+    pub chance: f32,
     pub members: u32,
     pub entities: u32,
     pub alerts: u64,
@@ -73,6 +78,12 @@ pub struct Member {
     pub expected: f64,
     /// Why it is in: overlap in time, path in the graph, same entity.
     pub reason: String,
+    /// Chance that its alert is about real trouble, 0..1, by the calibration.
+    #[serde(default)]
+    pub chance: f32,
+    /// Members of the ensemble that voted for it at some time.
+    #[serde(default)]
+    pub voters: BTreeSet<Voter>,
 }
 
 /// A sentence and the series that proves it.

@@ -88,7 +88,38 @@ pub struct Votes {
     pub novelty: Option<MemberVote>,
 }
 
+/// A member of the ensemble, as one that votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Voter {
+    Decomposition,
+    Forest,
+    Autoencoder,
+    Novelty,
+}
+
+impl Voter {
+    pub const ALL: [Self; 4] = [Self::Decomposition, Self::Forest, Self::Autoencoder, Self::Novelty];
+}
+
 impl Votes {
+    /// The vote of a member.
+    pub fn of(&self, voter: Voter) -> Option<MemberVote> {
+        match voter {
+            Voter::Decomposition => self.stl,
+            Voter::Forest => self.forest,
+            Voter::Autoencoder => self.autoencoder,
+            Voter::Novelty => self.novelty,
+        }
+    }
+
+    /// Who says "anomalous".
+    pub fn voters(&self) -> impl Iterator<Item = Voter> {
+        Voter::ALL
+            .into_iter()
+            .filter(|voter| self.of(*voter).is_some_and(|m| m.vote))
+    }
+
     /// How many members say "anomalous".
     pub fn count(&self) -> u8 {
         [self.stl, self.forest, self.autoencoder, self.novelty]

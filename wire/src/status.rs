@@ -1,6 +1,7 @@
 //! The loop's own state: clocks, sources, rates, the switches that stop it.
 
 use crate::Timestamp;
+use crate::series::Voter;
 use serde::{Deserialize, Serialize};
 
 /// A source of data and how fresh it is.
@@ -55,6 +56,38 @@ pub struct Model {
     pub note: String,
 }
 
+/// How often a member voted for an incident that people then judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberRecord {
+    pub member: Voter,
+    pub real: u64,
+    pub false_alarms: u64,
+}
+
+/// Incidents that were said to be real with a chance between `from` and `to`, and the share that was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReliabilityBin {
+    pub from: f64,
+    pub to: f64,
+    pub incidents: u64,
+    /// Mean chance that was said.
+    pub said: f64,
+    pub came_true: f64,
+}
+
+/// What became of the incidents that people judged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verdicts {
+    pub real: u64,
+    pub false_alarms: u64,
+    /// Members with a record.
+    pub members: Vec<MemberRecord>,
+    /// The reliability diagram, without empty bins.
+    pub reliability: Vec<ReliabilityBin>,
+    /// Mean distance between what was said and what came true, 0..1; `None` without verdicts.
+    pub expected_calibration_error: Option<f64>,
+}
+
 /// Health of the loop.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -79,6 +112,9 @@ pub struct Status {
     pub identity: Identity,
     /// Chosen rate of false alerts per series per day.
     pub false_alerts_per_series_per_day: f64,
+    /// What people made of its incidents.
+    #[serde(default)]
+    pub verdicts: Verdicts,
 }
 
 /// Who is asking.

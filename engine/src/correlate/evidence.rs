@@ -3,7 +3,7 @@
 use super::Observation;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use wire::series::{MetricClass, SeriesInfo};
+use wire::series::{MetricClass, SeriesInfo, Votes};
 use wire::{EntityId, SeriesId, Timestamp};
 
 /// Points kept per series: more than the longest window of a ranking at any step, see `ranking_window`.
@@ -25,6 +25,7 @@ pub(super) struct Point {
     /// How surely it strayed and how far, together, 0..1.
     pub strength: f64,
     pub score: f32,
+    pub votes: Votes,
     pub anomaly: bool,
 }
 
@@ -193,6 +194,7 @@ fn point_of(observation: &Observation) -> Point {
         z,
         strength: (magnitude(z) * certainty).sqrt(),
         score: detection.score,
+        votes: detection.votes,
         // Better than expected is no trouble, however rare.
         anomaly: detection.anomaly && excess > 0.0,
     }

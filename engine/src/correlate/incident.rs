@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wire::incident::{
     Cause, Claim, IncidentDetail, IncidentState, IncidentSummary, Member, Severity, Story, TimelineEntry, Verdict,
 };
-use wire::series::SeriesInfo;
+use wire::series::{SeriesInfo, Voter};
 use wire::topology::Topology;
 use wire::{EntityId, IncidentId, SeriesId, Timestamp};
 
@@ -111,6 +111,19 @@ impl Incident {
         self.state != IncidentState::Resolved
     }
 
+    /// Chance that it is real trouble, 0..1: that of its surest member. Others mostly repeat what it says.
+    pub fn chance(&self) -> f32 {
+        self.members.values().map(|member| member.chance).fold(0.0, f32::max)
+    }
+
+    /// Members of the ensemble that voted for any of it.
+    pub fn voters(&self) -> BTreeSet<Voter> {
+        self.members
+            .values()
+            .flat_map(|member| member.voters.iter().copied())
+            .collect()
+    }
+
     /// The line in the incident list.
     pub fn summary(&self) -> IncidentSummary {
         IncidentSummary {
@@ -123,6 +136,7 @@ impl Incident {
             ended: self.ended,
             cause: self.cause.clone(),
             confidence: self.confidence,
+            chance: self.chance(),
             members: u32::try_from(self.members.len()).unwrap_or(u32::MAX),
             entities: u32::try_from(self.entities.len()).unwrap_or(u32::MAX),
             alerts: self.alerts,

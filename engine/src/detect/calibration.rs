@@ -1,5 +1,6 @@
 //! From raw member scores to numbers that mean the same on every series.
 
+use super::certainty::Certainty;
 use super::tail::Tail;
 use serde::{Deserialize, Serialize};
 use wire::series::MetricClass;
@@ -27,6 +28,9 @@ pub(super) struct Calibration {
     pub(super) traffic: Tails,
     pub(super) saturation: Tails,
     pub(super) other: Tails,
+    /// Absent from files written before alerts had a chance.
+    #[serde(default)]
+    pub(super) certainty: Certainty,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +53,7 @@ impl Calibration {
             traffic: tails(MetricClass::Traffic),
             saturation: tails(MetricClass::Saturation),
             other: tails(MetricClass::Other),
+            certainty: Certainty::default(),
         }
     }
 

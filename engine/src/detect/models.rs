@@ -2,6 +2,7 @@
 
 use super::autoencoder::{Autoencoder, WINDOW};
 use super::calibration::{Calibration, RAWS, class_index};
+use super::certainty::Certainty;
 use super::device::{Accelerator, DeviceBatch};
 use super::forest::IsolationForest;
 use super::tail::Tail;
@@ -229,6 +230,11 @@ impl Models {
 
     pub(super) fn autoencoder_bytes(&self) -> &[u8] {
         &self.autoencoder_bytes
+    }
+
+    /// How likely an alert is real.
+    pub fn certainty(&self) -> Certainty {
+        self.calibration.certainty
     }
 
     pub(super) fn calibration(&self) -> &Calibration {

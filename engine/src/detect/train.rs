@@ -15,6 +15,8 @@ mod tune;
 
 use super::autoencoder::{Autoencoder, WINDOW};
 use super::calibration::{CLASSES, Calibration, class_index};
+use super::certainty::{Alert, Certainty};
+use super::models::Models;
 use super::models::{AUTOENCODER_FILE, CALIBRATION_FILE, FOREST_FILE, FORMAT, MANIFEST_FILE, Manifest, ManifestFile};
 use super::weights::{self, Forests};
 use crate::features::{FEATURES, Polarity};
@@ -75,6 +77,53 @@ pub struct Trained {
     pub files: Vec<(String, Vec<u8>)>,
     /// Autoencoder's loss on held-back windows.
     pub held_back: f32,
+}
+
+impl Trained {
+    /// The same files with the chances that alerts are real fitted to `alerts` of known truth.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the alerts are all real or all false.
+    pub fn with_alerts(mut self, alerts: &[Alert]) -> Result<Self> {
+        let certainty = Certainty::fit(alerts)
+            .ok_or_else(|| fault("certainty", "needs real alerts and false ones to be fitted".to_owned()))?;
+        let corrupt = |e: &dyn std::fmt::Display| fault(CALIBRATION_FILE, e.to_string());
+        let (mut manifest, mut bytes) = (None, None);
+        for (name, file) in &self.files {
+            if name == MANIFEST_FILE {
+                manifest = Some(Manifest::parse(file)?);
+            } else if name == CALIBRATION_FILE {
+                let text = std::str::from_utf8(file).map_err(|e| corrupt(&e))?;
+                let mut calibration: Calibration = toml::from_str(text).map_err(|e| corrupt(&e))?;
+                calibration.certainty = certainty;
+                bytes = Some(toml::to_string(&calibration).map_err(|e| corrupt(&e))?.into_bytes());
+            }
+        }
+        let (Some(mut manifest), Some(bytes)) = (manifest, bytes) else {
+            return Err(fault("training", "the files are incomplete".to_owned()));
+        };
+        if let Some(file) = manifest.files.get_mut(CALIBRATION_FILE) {
+            *file = ManifestFile::of(&bytes, file.note.clone());
+        }
+        let manifest = manifest.to_bytes()?;
+        for (name, file) in &mut self.files {
+            match name.as_str() {
+                CALIBRATION_FILE => file.clone_from(&bytes),
+                MANIFEST_FILE => file.clone_from(&manifest),
+                _ => {}
+            }
+        }
+        Ok(self)
+    }
+
+    /// The models in the files, ready for use.
+    ///
+    /// # Errors
+    /// As [`Models::from_files`].
+    pub fn models(&self) -> Result<Models> {
+        let files: Vec<(&str, &[u8])> = self.files.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
+        Models::from_files(&files)
+    }
 }
 
 /// Trains all models. `progress` is called now and then; training ends early when it returns `false`.

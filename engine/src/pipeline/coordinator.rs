@@ -18,7 +18,7 @@ use crate::decide::audit::AuditChain;
 use crate::detect::Models;
 use crate::error::Result;
 use crate::ingest::Rejection;
-use crate::learn::{Thresholds, Weekly};
+use crate::learn::{Thresholds, TrackRecord, Weekly};
 use crate::predict::PredictionIds;
 use crate::series::MetricClass;
 pub(crate) use models::TRAINED_AT;
@@ -101,6 +101,7 @@ pub(crate) struct Restored {
     pub(crate) audit: AuditChain,
     pub(crate) kill_switch: bool,
     pub(crate) thresholds: Thresholds,
+    pub(crate) record: TrackRecord,
     /// When training last began by the calendar.
     pub(crate) trained_at: Option<Timestamp>,
     /// Greatest numbers given so far, also to ones that are no longer kept.
@@ -136,6 +137,7 @@ pub(crate) struct Coordinator {
     /// Read by whoever acts at the moment of acting, so it is never a copy that may be old.
     kill_switch: Arc<AtomicBool>,
     thresholds: Thresholds,
+    record: TrackRecord,
     models: Vec<Model>,
     /// The version in use, as `halo models list` shows it.
     model_version: String,
@@ -217,6 +219,7 @@ impl Coordinator {
             audit: restored.audit,
             kill_switch: Arc::new(AtomicBool::new(restored.kill_switch)),
             thresholds: restored.thresholds,
+            record: restored.record,
             models: models.0,
             model_version: models.1,
             models_busy: false,

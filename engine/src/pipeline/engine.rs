@@ -82,6 +82,7 @@ impl Engine {
             tracing::error!(%refused, "the bundled models are used instead");
         }
         let models = Arc::clone(&current.models);
+        config.brain.correlate.certainty = models.certainty();
         let now = clock.now();
         let (saved, restored) = restore::load(store.as_ref(), &config).await?;
         let thresholds = restored.thresholds.clone();

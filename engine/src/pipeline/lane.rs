@@ -76,7 +76,8 @@ struct LaneSeries {
 
 impl Lane {
     /// A lane without series.
-    pub fn new(config: LaneConfig, models: Arc<Models>) -> Self {
+    pub fn new(mut config: LaneConfig, models: Arc<Models>) -> Self {
+        config.brain.correlate.certainty = models.certainty();
         Self {
             detector: Detector::new(config.detect, models),
             gate: Gate::new(Context::new(&config.context)),

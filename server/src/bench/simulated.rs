@@ -4,7 +4,8 @@ use crate::backtest::score::{Ledger, Summary, summarize};
 use crate::backtest::{Input, Mode, Options, replay};
 use engine::Result;
 use engine::correlate::Incident;
-use engine::detect::{DetectConfig, Effort, Models};
+use engine::detect::{Alert, DetectConfig, Effort, Models};
+use engine::evaluate::Reliability;
 use engine::ingest::csv::{Frame, Label};
 use engine::series::{Labels, info_from_labels};
 use rand::{Rng, SeedableRng};
@@ -26,6 +27,10 @@ pub(super) struct SimulatedRow {
     pub(super) summary: Summary,
     /// A line for each fault that was not found, or whose cause did not come first.
     pub(super) notes: Vec<String>,
+    /// Every alert of a series, and whether the series was in trouble.
+    pub(super) alerts: Vec<Alert>,
+    /// Every incident, as the chance that was said and whether it was real.
+    pub(super) incidents: Reliability,
 }
 
 /// 1,000 series over 30 days at five minutes with days and weeks, growth, batch jobs and deploys; nothing is wrong.
@@ -46,6 +51,18 @@ pub(super) fn clean(false_alerts: f64, models: &Arc<Models>) -> Result<Simulated
 
 /// 200 series over ten days at one minute with a fault every three hours, of every kind.
 pub(super) fn faults(models: &Arc<Models>) -> Result<SimulatedRow> {
+    faulty(12, models)
+}
+
+/// Alerts of known truth in a world that no benchmark measures, for `halo train` to fit chances to.
+///
+/// # Errors
+/// None of its own; those of the loop.
+pub(crate) fn alerts_of_known_truth(models: &Arc<Models>) -> Result<Vec<Alert>> {
+    Ok(faulty(32, models)?.alerts)
+}
+
+fn faulty(seed: u64, models: &Arc<Models>) -> Result<SimulatedRow> {
     let days = 10;
     let calm = WorldConfig {
         services: 40,
@@ -53,8 +70,8 @@ pub(super) fn faults(models: &Arc<Models>) -> Result<SimulatedRow> {
         days_per_deploy: 6,
         ..WorldConfig::default()
     };
-    let names = World::new(12, calm.clone()).entities();
-    let mut rng = rand::rngs::StdRng::seed_from_u64(12);
+    let names = World::new(seed, calm.clone()).entities();
+    let mut rng = rand::rngs::StdRng::seed_from_u64(seed);
     let faults = (0..days * 8 - 1).map(|i| {
         let kind = match i % 5 {
             0 => FaultKind::Latency {
@@ -80,7 +97,7 @@ pub(super) fn faults(models: &Arc<Models>) -> Result<SimulatedRow> {
         faults: faults.collect(),
         ..calm
     };
-    play(12, world, days, DetectConfig::default(), models)
+    play(seed, world, days, DetectConfig::default(), models)
 }
 
 fn play(seed: u64, config: WorldConfig, days: i64, detect: DetectConfig, models: &Arc<Models>) -> Result<SimulatedRow> {
@@ -100,14 +117,39 @@ fn play(seed: u64, config: WorldConfig, days: i64, detect: DetectConfig, models:
     let options = Options {
         train_rows,
         mode: Mode::Online,
-        effort: Effort::Lazy,
+        // Every vote counts for the chance that an alert is real; where there are no faults, there is none to find.
+        effort: if faults.is_empty() { Effort::Lazy } else { Effort::Full },
         detect,
     };
+    let troubles = troubles(&world, &faults, &input);
+    let mut alerts = Vec::new();
+    let mut before = vec![None::<Timestamp>; input.frame.series.len()];
     let mut ledger = Ledger::new(&input);
     let outcome = replay(&input, &options, Arc::clone(models), &mut |at, row| {
         ledger.record(at, row);
+        for (series, detection) in row.iter().enumerate() {
+            let Some(d) = detection.filter(|d| d.anomaly) else {
+                continue;
+            };
+            if before[series].is_none_or(|last| at.millis_since(last) > 3 * step_ms) {
+                alerts.push(Alert {
+                    score: d.score,
+                    votes: d.votes.count(),
+                    real: troubles[series].iter().any(|span| span.0 <= at && at <= span.1),
+                });
+            }
+            before[series] = Some(at);
+        }
         Ok(())
     })?;
+    let mut incidents = Reliability::default();
+    for incident in &outcome.incidents {
+        let real = input
+            .labels
+            .iter()
+            .any(|l| incident.started <= l.end && incident.ended.unwrap_or(incident.last_anomaly) >= l.start);
+        incidents.add(f64::from(incident.chance()), real);
+    }
     Ok(SimulatedRow {
         series: input.frame.series.len() as u64,
         days,
@@ -117,7 +159,27 @@ fn play(seed: u64, config: WorldConfig, days: i64, detect: DetectConfig, models:
             .iter()
             .filter_map(|fault| note(fault, &outcome.incidents))
             .collect(),
+        alerts,
+        incidents,
     })
+}
+
+/// When each series is in trouble: while a fault lasts in its entity, in one that it depends on, or in one that depends on
+/// it, and ten minutes longer, until what was disturbed has settled.
+fn troubles(world: &World, faults: &[Fault], input: &Input) -> Vec<Vec<(Timestamp, Timestamp)>> {
+    let mut spans = vec![Vec::new(); input.frame.series.len()];
+    for fault in faults {
+        let above = world.callers_of(&fault.cause);
+        for (series, info) in input.frame.series.iter().enumerate() {
+            let touched = info.entity == fault.cause
+                || above.contains(&info.entity)
+                || world.callers_of(&info.entity).contains(&fault.cause);
+            if touched {
+                spans[series].push((fault.onset, fault.onset + fault.duration_ms + 10 * MINUTE_MS));
+            }
+        }
+    }
+    spans
 }
 
 fn frame(world: &World, until: Timestamp, step_ms: i64) -> Frame {

@@ -2,6 +2,7 @@
 
 mod history;
 
+use crate::bench::alerts_of_known_truth;
 use clap::Args;
 use engine::detect::train::{Progress, TrainConfig, train};
 use std::io::Write;
@@ -56,6 +57,16 @@ pub(super) fn run(args: &TrainArgs, out: &mut impl Write) -> anyhow::Result<Exit
     std::fs::create_dir_all(&args.out)
         .map_err(|error| engine::Error::io("the folder cannot be made", &args.out, error))?;
     let trained = train(&config, &mut progress)?;
+    let world = Progress {
+        stage: "certainty",
+        step: 0,
+        of: 1,
+        loss: None,
+        held_back: None,
+    };
+    anyhow::ensure!(progress(&world), "stopped on request; nothing was changed");
+    let alerts = alerts_of_known_truth(&Arc::new(trained.models()?))?;
+    let trained = trained.with_alerts(&alerts)?;
     for (name, bytes) in &trained.files {
         let path = args.out.join(name);
         std::fs::write(&path, bytes).map_err(|error| engine::Error::io("cannot be written", &path, error))?;

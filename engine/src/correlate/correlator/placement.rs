@@ -272,6 +272,7 @@ impl Correlator {
         let Some(point) = track.points.back() else { return };
         debug_assert!(incident.is_open(), "a resolved incident takes no members");
         self.pending.remove(&series);
+        let chance = self.config.certainty.chance(point.score, point.votes.count());
         let last = track.last_anomaly.unwrap_or(point.at);
         incident.last_anomaly = incident.last_anomaly.max(last);
         incident.step_ms = incident.step_ms.max(track.step_ms());
@@ -279,6 +280,8 @@ impl Correlator {
             Some(member) => {
                 incident.alerts += 1;
                 member.last = last;
+                member.chance = member.chance.max(chance);
+                member.voters.extend(point.votes.voters());
                 if point.score > member.score {
                     member.score = point.score;
                     member.observed = point.value;
@@ -306,6 +309,8 @@ impl Correlator {
                         observed: worst.value,
                         expected: worst.expected,
                         reason: reason.unwrap_or_default(),
+                        chance,
+                        voters: point.votes.voters().collect(),
                     },
                 );
                 incident.entities.insert(track.info.entity.clone());

@@ -214,7 +214,7 @@ pub fn train_on_history(
         let class = class_index(own.info.class);
         tails[class].push(data.tails(&forests[class], &autoencoder));
     }
-    let calibration = Calibration::of(|class| {
+    let mut calibration = Calibration::of(|class| {
         if of_class[class_index(class)].len() >= LEAST_OF_CLASS {
             return median_tails(&tails[class_index(class)]);
         }
@@ -224,6 +224,8 @@ pub fn train_on_history(
         }
         kept
     });
+    // History has no faults of known place to fit it to.
+    calibration.certainty = current.certainty();
     let calibration_bytes = toml::to_string(&calibration)
         .map_err(|e| fault("calibration", e.to_string()))?
         .into_bytes();

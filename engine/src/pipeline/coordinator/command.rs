@@ -122,7 +122,7 @@ impl Coordinator {
         })
     }
 
-    /// Feedback moves the thresholds of the classes that made the incident.
+    /// Feedback moves the thresholds of the classes that made the incident, and is kept beside what was said.
     fn learn(&mut self, verdict: Verdict, change: &IncidentChange, effects: &mut Vec<Effect>) {
         let classes: BTreeSet<MetricClass> = change.incident.infos.values().map(|info| info.class).collect();
         for class in self.thresholds.feedback(&change.incident.id, verdict, &classes) {
@@ -131,6 +131,13 @@ impl Coordinator {
                 threshold: self.thresholds.threshold(class, SHIPPED_THRESHOLD),
             });
         }
+        let incident = &change.incident;
+        self.record
+            .judge(&incident.id, verdict, incident.chance(), incident.voters());
+        effects.push(Effect::SaveSetting {
+            key: "record",
+            value: serde_json::to_string(&self.record).expect("plain data always serializes"),
+        });
         let value = serde_json::to_string(&self.thresholds).expect("plain data always serializes");
         effects.push(Effect::SaveSetting {
             key: "thresholds",

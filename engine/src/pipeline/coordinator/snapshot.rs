@@ -125,6 +125,7 @@ impl Coordinator {
             kill_switch: self.killed(),
             identity: Identity::default(),
             false_alerts_per_series_per_day: self.false_alerts_per_series_per_day,
+            verdicts: self.record.verdicts(),
         }
     }
 

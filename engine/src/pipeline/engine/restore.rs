@@ -8,7 +8,7 @@ use crate::correlate::Incident;
 use crate::decide::audit::AuditChain;
 use crate::detect::SHIPPED_THRESHOLD;
 use crate::error::{Error, Result};
-use crate::learn::Thresholds;
+use crate::learn::{Thresholds, TrackRecord};
 use crate::pipeline::coordinator::{REPLAY_SOURCE, Restored, TRAINED_AT};
 use crate::pipeline::message::{Past, ShardMessage};
 use crate::series::SeriesInfo;
@@ -85,6 +85,10 @@ pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, R
         Some(text) => serde_json::from_str(text).map_err(|e| bad("thresholds", e))?,
         None => Thresholds::default(),
     };
+    let record = match setting("record") {
+        Some(text) => serde_json::from_str(text).map_err(|e| bad("record", e))?,
+        None => TrackRecord::default(),
+    };
     let restored = Restored {
         incidents: std::mem::take(&mut saved.incidents),
         predictions: std::mem::take(&mut saved.predictions),
@@ -97,6 +101,7 @@ pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, R
         })?,
         kill_switch,
         thresholds,
+        record,
         trained_at,
         last_incident,
         last_proposal,
