@@ -344,6 +344,12 @@ fn simulated_figures(models: &Arc<Models>) -> Result<Report> {
         let chance = models.certainty().chance(alert.score, alert.votes);
         of_alerts.add(f64::from(chance), alert.real);
     }
+    for member in &found.members {
+        let name = of_faulty(&format!("{:?} alone, precision", member.member));
+        figures.push(Figure::new(name, share(member.precision), "share", true));
+        let name = of_faulty(&format!("{:?} alone, recall", member.member));
+        figures.push(Figure::new(name, share(member.recall), "share", true));
+    }
     let mut notes = faulty.notes.clone();
     for (what, reliability) in [("alerts", &of_alerts), ("incidents", &faulty.incidents)] {
         if let Some(error) = reliability.expected_calibration_error() {

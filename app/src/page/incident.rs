@@ -171,7 +171,11 @@ fn Counters(summary: Memo<Option<IncidentSummary>>) -> impl IntoView {
             <Stat
                 label="Alerts gathered"
                 value=figure(|_, i| format::count(i.alerts))
-                note=figure(|_, i| format!("from {}", format::plural(u64::from(i.members), "metric", "metrics")))
+                note=figure(|_, i| format!(
+                    "from {}, {} likely real",
+                    format::plural(u64::from(i.members), "metric", "metrics"),
+                    format::percent(f64::from(i.chance))
+                ))
                 testid="incident-alerts"
             />
             <Stat

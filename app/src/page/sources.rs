@@ -1,9 +1,12 @@
 //! Where the data comes from, what was refused and why, which models judge it.
 
+mod verdicts;
+
 use crate::component::{Empty, Icon, Stat, Symbol, Waiting, source_state};
 use crate::format;
 use crate::state::live;
 use leptos::prelude::*;
+use verdicts::VerdictCard;
 use wire::status::{Model, Source};
 
 #[component]
@@ -37,6 +40,7 @@ pub(crate) fn Sources() -> impl IntoView {
                             {move || models.get().into_iter().map(|model| view! { <ModelLine model /> }).collect_view()}
                         </ul>
                     </section>
+                    <VerdictCard />
                 </div>
             </Waiting>
         </div>

@@ -11,6 +11,7 @@ use engine::ingest::csv::Label;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use wire::series::Voter;
 use wire::{EntityId, Timestamp};
 
 /// An alert goes on while flagged samples are at most this many steps apart.
@@ -61,6 +62,18 @@ pub struct Labelled {
     pub cause_top1: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause_top3: Option<f64>,
+    /// What each member would have alerted by itself.
+    pub members: Vec<MemberFigures>,
+}
+
+/// One member's votes as if they were the decision.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MemberFigures {
+    pub member: Voter,
+    /// Runs of its votes.
+    pub alerts: u64,
+    pub precision: Option<f64>,
+    pub recall: Option<f64>,
 }
 
 /// What was said of every sample, as far as scoring needs it.
@@ -72,6 +85,8 @@ pub struct Ledger {
     alerts: Vec<Vec<Span>>,
     /// Score per series and row; empty without labels.
     scores: Vec<Vec<f32>>,
+    /// Runs of votes per member and series; empty without labels.
+    votes: [Vec<Vec<Span>>; 4],
 }
 
 impl Ledger {
@@ -87,17 +102,27 @@ impl Ledger {
             times: Vec::new(),
             alerts: vec![Vec::new(); input.frame.series.len()],
             scores: vec![Vec::new(); kept],
+            votes: std::array::from_fn(|_| vec![Vec::new(); kept]),
         }
     }
 
     /// Takes one scored row.
     pub fn record(&mut self, at: Timestamp, row: &[Option<Detection>]) {
         self.times.push(at);
+        let gap_ms = self.gap_ms;
+        let extend = |runs: &mut Vec<Span>| match runs.last_mut() {
+            Some(last) if at.millis_since(last.end) <= gap_ms => last.end = at,
+            _ => runs.push(Span { start: at, end: at }),
+        };
         for (alerts, detection) in self.alerts.iter_mut().zip(row) {
             if detection.is_some_and(|d| d.anomaly) {
-                match alerts.last_mut() {
-                    Some(last) if at.millis_since(last.end) <= self.gap_ms => last.end = at,
-                    _ => alerts.push(Span { start: at, end: at }),
+                extend(alerts);
+            }
+        }
+        for (voter, votes) in Voter::ALL.into_iter().zip(&mut self.votes) {
+            for (runs, detection) in votes.iter_mut().zip(row) {
+                if detection.is_some_and(|d| d.votes.of(voter).is_some_and(|m| m.vote)) {
+                    extend(runs);
                 }
             }
         }
@@ -185,7 +210,16 @@ impl Labelled {
                 figure(self.cause_top3)
             ),
         ];
-        for line in lines {
+        let members = self.members.iter().filter(|m| m.alerts > 0).map(|m| {
+            format!(
+                "{:?} alone: {} alerts, precision {}, recall {}",
+                m.member,
+                m.alerts,
+                figure(m.precision),
+                figure(m.recall)
+            )
+        });
+        for line in lines.into_iter().chain(members) {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{line}");
         }
@@ -200,10 +234,14 @@ struct Scope<'a> {
 
 fn labelled(input: &Input, outcome: &Outcome, ledger: &Ledger, labels: &[&Label], series_days: f64) -> Labelled {
     let mut events = EventScore::default();
+    let mut of_members: [EventScore; 4] = Default::default();
     let (mut areas, mut volumes) = (Vec::new(), Vec::new());
     for scope in scopes(input, labels) {
         let spans: Vec<Span> = scope.labels.iter().map(|label| span_of(label)).collect();
-        events.merge(&score_events(&scope.alerts(ledger), &spans));
+        events.merge(&score_events(&scope.merged(&ledger.alerts, ledger.gap_ms), &spans));
+        for (score, votes) in of_members.iter_mut().zip(&ledger.votes) {
+            score.merge(&score_events(&scope.merged(votes, ledger.gap_ms), &spans));
+        }
         if spans.is_empty() {
             continue;
         }
@@ -243,6 +281,16 @@ fn labelled(input: &Input, outcome: &Outcome, ledger: &Ledger, labels: &[&Label]
         incident_recall: incidents.recall(),
         cause_top1: cause_recall(outcome, ledger, labels, 1),
         cause_top3: cause_recall(outcome, ledger, labels, 3),
+        members: Voter::ALL
+            .into_iter()
+            .zip(&of_members)
+            .map(|(member, score)| MemberFigures {
+                member,
+                alerts: score.alerts,
+                precision: score.precision(),
+                recall: score.recall(),
+            })
+            .collect(),
     }
 }
 
@@ -263,18 +311,14 @@ fn covers(label: &Label, series: &str, entity: &EntityId) -> bool {
 }
 
 impl Scope<'_> {
-    /// Spans in which at least one of its series is in alert.
-    fn alerts(&self, ledger: &Ledger) -> Vec<Span> {
-        let mut spans: Vec<Span> = self
-            .columns
-            .iter()
-            .flat_map(|c| ledger.alerts[*c].iter().copied())
-            .collect();
+    /// Spans in which at least one of its series has a run.
+    fn merged(&self, runs: &[Vec<Span>], gap_ms: i64) -> Vec<Span> {
+        let mut spans: Vec<Span> = self.columns.iter().flat_map(|c| runs[*c].iter().copied()).collect();
         spans.sort_unstable();
         let mut merged: Vec<Span> = Vec::new();
         for span in spans {
             match merged.last_mut() {
-                Some(last) if span.start.millis_since(last.end) <= ledger.gap_ms => last.end = last.end.max(span.end),
+                Some(last) if span.start.millis_since(last.end) <= gap_ms => last.end = last.end.max(span.end),
                 _ => merged.push(span),
             }
         }
