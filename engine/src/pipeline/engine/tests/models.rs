@@ -67,7 +67,8 @@ async fn audited(engine: &Arc<Engine>, actions: &[&str]) -> AuditEntry {
         }
         panic!("the engine stopped first")
     };
-    tokio::time::timeout(std::time::Duration::from_secs(120), wait)
+    // Only so that a hang ends: training gives way to everything else that a machine does.
+    tokio::time::timeout(std::time::Duration::from_secs(900), wait)
         .await
         .expect("it is audited")
 }
