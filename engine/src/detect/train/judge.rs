@@ -148,15 +148,15 @@ pub(super) fn compare(
     let [loss_now, loss_then] = losses.map(f64::from);
     let mut figures = vec![at_most("autoencoder, held-back loss", loss_now, loss_then, loss_now)];
     let area = |scores: &[f64]| average_precision(scores, &labels).unwrap_or(0.0);
-    let members: [(&str, fn(&Played) -> &[f64]); 3] = [
-        ("isolation forest, AUC-PR of put-in faults", |p| &p.forest),
-        ("autoencoder, AUC-PR of put-in faults", |p| &p.autoencoder),
-        ("joint score, AUC-PR of put-in faults", |p| &p.joint),
+    let members = [
+        ("isolation forest", &faults_now.forest, &faults_then.forest),
+        ("autoencoder", &faults_now.autoencoder, &faults_then.autoencoder),
+        ("joint score", &faults_now.joint, &faults_then.joint),
     ];
-    for (name, scores) in members {
-        let (current, candidate) = (area(scores(faults_now)), area(scores(faults_then)));
+    for (name, now, then) in members {
+        let (current, candidate) = (area(now), area(then));
         figures.push(Figure {
-            name: name.to_owned(),
+            name: format!("{name}, AUC-PR of put-in faults"),
             current,
             candidate,
             limit: current - TOLERANCE,

@@ -13,9 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-/// How much less than others the training thread gets of a busy processor: the least there is.
-const NICENESS: i32 = 19;
-
 /// The versions on disk, and the models in use.
 #[derive(Debug)]
 pub(super) struct Shelf {
@@ -133,8 +130,9 @@ fn revert(engine: &Engine) -> Result<ModelsOutcome> {
 
 /// Detection comes first. A system that knows no niceness of threads shares as it does.
 fn lower_priority() {
+    // 19: as much less of a busy processor than others as there is.
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICENESS) {
+    if let Err(error) = rustix::process::nice(19) {
         tracing::warn!(%error, "training runs at ordinary priority");
     }
 }

@@ -55,3 +55,37 @@ pub(super) fn run(
     }
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(dir: &Path) -> String {
+        let args = TrainArgs {
+            data_dir: Some(dir.to_owned()),
+            config: None,
+            out: "models".into(),
+            seed: 7,
+            series: 200,
+            steps: Some(1),
+            batch: 1,
+        };
+        let error = run(&args, dir, &mut |_| true, &mut Vec::new()).unwrap_err().to_string();
+        assert!(!dir.join("models").exists(), "nothing is written");
+        error
+    }
+
+    #[test]
+    fn without_history_there_is_a_reason_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(refused(dir.path()).contains("there is no history to read"));
+        assert!(!dir.path().join("halo.db").exists(), "a wrong folder gets no database");
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async { SqliteStore::open(&dir.path().join("halo.db")).await.unwrap() });
+        let refused = refused(dir.path());
+        assert!(
+            refused.contains("0 usable series") && refused.contains("20 series over 3 days"),
+            "{refused}"
+        );
+    }
+}

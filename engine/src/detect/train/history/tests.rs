@@ -205,26 +205,3 @@ fn nothing_held_back_is_held_in() {
         "too little before"
     );
 }
-
-#[test]
-fn tmp_variants() {
-    for (name, change) in [
-        ("plain", (|_, v| v) as fn(usize, f64) -> f64),
-        ("tooth .02", |n, v| v * (1.0 + 0.02 * ((n % 7) as f64 - 3.0))),
-        ("tooth .1", |n, v| v * (1.0 + 0.1 * ((n % 7) as f64 - 3.0))),
-    ] {
-        for n in [40, 120] {
-            let h = history(n, change);
-            let o = train_on_history(&HistoryConfig::new("a", "b"), &h, &bundled(), &mut |_| true).unwrap();
-            println!("VAR {name} {n}\n{}", o.report);
-            let days: f64 = h
-                .series
-                .iter()
-                .skip(1)
-                .step_by(2)
-                .map(|s| s.held_back.last().unwrap().0.millis_since(s.held_back[s.warm].0) as f64 / 864e5)
-                .sum();
-            println!("days {days}");
-        }
-    }
-}

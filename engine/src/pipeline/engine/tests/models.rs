@@ -55,21 +55,20 @@ async fn audit(engine: &Arc<Engine>) -> Vec<AuditEntry> {
     }
 }
 
-/// Waits until the audit holds an entry with one of `actions`, and returns the newest of them.
+/// Waits until the audit holds an entry with one of `actions`, and returns the newest of them. Looks whenever the state moves.
 async fn audited(engine: &Arc<Engine>, actions: &[&str]) -> AuditEntry {
+    let mut events = engine.handle(operator()).watch().await.unwrap();
     let wait = async {
-        loop {
-            if let Some(entry) = audit(engine)
-                .await
-                .into_iter()
-                .find(|e| actions.contains(&e.action.as_str()))
-            {
+        while events.next().await.is_some() {
+            let newest_first = audit(engine).await;
+            if let Some(entry) = newest_first.into_iter().find(|e| actions.contains(&e.action.as_str())) {
                 return entry;
             }
-            tokio::task::yield_now().await;
         }
+        panic!("the engine stopped first")
     };
-    tokio::time::timeout(std::time::Duration::from_secs(120), wait)
+    // Only so that a hang ends: training gives way to everything else that a machine does.
+    tokio::time::timeout(std::time::Duration::from_secs(900), wait)
         .await
         .expect("it is audited")
 }
