@@ -52,8 +52,9 @@ impl Gate {
     }
 
     /// Adds the series that the detector has just given `slot`.
-    pub(super) fn add_series(&mut self, slot: usize, info: &SeriesInfo) {
+    pub(super) fn add_series(&mut self, detector: &mut Detector, slot: usize, info: &SeriesInfo) {
         let own = self.context.add_series(info);
+        detector.set_zone(slot, &self.context.zone(own));
         let again = self.quality.add_series(info);
         debug_assert!(slot == own && slot == again, "slots are given in order");
         self.series.push(GateSeries {
@@ -63,9 +64,17 @@ impl Gate {
     }
 
     /// Lets the detector learn what may be learnt of the past.
-    pub(super) fn bootstrap(&mut self, detector: &mut Detector, slot: usize, history: &[(Timestamp, f64)]) {
+    /// `older` came before `history` and is too much to learn sample by sample.
+    pub(super) fn bootstrap(
+        &mut self,
+        detector: &mut Detector,
+        slot: usize,
+        older: &[(Timestamp, f64)],
+        history: &[(Timestamp, f64)],
+    ) {
         self.quality.bootstrap(slot, history);
-        detector.bootstrap(slot, &self.context.learnable(slot, history));
+        let older = self.context.learnable(slot, older);
+        detector.bootstrap_after(slot, &older, &self.context.learnable(slot, history));
     }
 
     /// Judges a batch of samples, which came at `arrived` (`None`: in time), and appends to `detections` and `out`.
@@ -166,9 +175,9 @@ mod tests {
                 detections: Vec::new(),
             };
             let slot = bench.detector.add_series(&info);
-            bench.gate.add_series(slot, &info);
+            bench.gate.add_series(&mut bench.detector, slot, &info);
             let past: Vec<_> = (0..history).map(|i| (Timestamp(i * MINUTE), noise(i))).collect();
-            bench.gate.bootstrap(&mut bench.detector, slot, &past);
+            bench.gate.bootstrap(&mut bench.detector, slot, &[], &past);
             bench
         }
 
