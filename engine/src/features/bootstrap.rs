@@ -1,6 +1,7 @@
 //! A better start from history: the online baseline replays it, and profiles estimated from all of it at once take the place of
 //! the online ones where they forecast what came next better.
 
+use super::baseline::OUTLIER;
 use super::mstl::{Estimate, estimate};
 use super::season::{DAY_MS, day_bins};
 use super::{Baselines, Residual};
@@ -9,6 +10,10 @@ use wire::Timestamp;
 /// The end of a history that profiles are tried on: a day, but no more than this part of it.
 const TRIED_MS: i64 = DAY_MS;
 const TRIED_PART: i64 = 4;
+/// A shorter end than this proves nothing about a day.
+const LEAST_TRIED_MS: i64 = DAY_MS / 4;
+/// An average of fewer days is not better known than what was learnt one by one.
+const LEAST_DAYS: usize = 3;
 /// An estimate has to be better by this much, at one step and at a day ahead together, and may be worse at neither by more.
 const BETTER: f64 = 0.98;
 const NOT_WORSE: f64 = 1.02;
@@ -48,7 +53,11 @@ impl Baselines {
         let online = self.try_on(slot, tried);
         let mut best = (online.errors.limit(), self.copy_out(slot), online);
         // What a series learnt by itself is not overruled by what it is told later.
-        if fresh {
+        let span = tried
+            .last()
+            .zip(tried.first())
+            .map_or(0, |(last, first)| last.0.millis_since(first.0));
+        if fresh && span >= LEAST_TRIED_MS {
             let mut all = sorted(older);
             all.extend_from_slice(past);
             let errors = best.2.errors;
@@ -76,6 +85,7 @@ impl Baselines {
             .map(|&(at, value)| (self.moment_at(slot, at.as_millis()).local, value))
             .collect();
         let found = day_bins(self.step_ms(slot)).and_then(|bins| estimate(&local, bins));
+        let found = found.filter(|found| found.days >= LEAST_DAYS);
         found.map_or_else(Vec::new, |found| vec![found.smoothed(SMOOTHING), found])
     }
 
@@ -92,6 +102,7 @@ impl Baselines {
                 trial.errors.step += (value - residual.mean).abs().min(reach);
                 trial.errors.day += (value - self.last_season(slot) - level).abs().min(reach);
             }
+            trial.errors.far += usize::from(f64::from(residual.fast.abs().max(residual.slow.abs())) > OUTLIER);
             trial.residuals.push((at, value, residual));
         }
         trial
@@ -111,11 +122,13 @@ struct Trial {
 struct Errors {
     step: f64,
     day: f64,
+    /// Samples that were outliers to either.
+    far: usize,
 }
 
 impl Errors {
     fn is_as_good_as(self, other: Self) -> bool {
-        self.step <= NOT_WORSE * other.step && self.day <= NOT_WORSE * other.day
+        self.step <= NOT_WORSE * other.step && self.day <= NOT_WORSE * other.day && self.far <= other.far
     }
 
     /// Of both kinds, each relative to `other`'s.

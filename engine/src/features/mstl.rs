@@ -6,6 +6,7 @@
 //! are counted, and too many of them are no history. At most [`MAX_POINTS`] bins, whatever the history: two weeks of five
 //! minutes take about 4 ms. Shape: rows in order of local time in, one profile out; no NaN may enter.
 
+use super::baseline::TO_SIGMA;
 use super::season::{DAY_MS, WEEK_BINS, WEEK_MS, day_bin, week_bin};
 use stlrs::{Mstl, Stl};
 
@@ -18,6 +19,8 @@ const SEASONAL_LENGTH: usize = 35;
 const DAYS: usize = 7;
 /// Standard deviations from the usual value of its time of day that a value of a history counts at most.
 const WILD: f64 = 4.0;
+/// Standard deviations of a bin's average that make an edge.
+const EDGE: f64 = 2.5;
 
 /// What a history says of the profiles of its series, in the metric's unit.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,17 +90,23 @@ pub(super) fn estimate(rows: &[(i64, f64)], bins: usize) -> Option<Estimate> {
 }
 
 impl Estimate {
-    /// The same with a day whose neighbouring bins are alike: better for noise, worse for work at fixed minutes. `reach`
-    /// bins to either side count, less and less.
+    /// The same with a day whose neighbouring bins are alike. `reach` bins to either side count, less and less; a bin that
+    /// differs from them by more than noise is left as it is: work at fixed minutes has edges.
     pub(super) fn smoothed(&self, reach: usize) -> Self {
         let n = self.day.len();
         let total: f64 = (reach as f64 + 1.0).powi(2);
+        let edge = EDGE * TO_SIGMA * self.error / (self.days.max(1) as f64).sqrt();
         let smooth = |i: usize| {
             let near = (0..=2 * reach).map(|k| {
                 let weight = (reach + 1 - reach.abs_diff(k)) as f64;
                 weight * self.day[(i + n + k - reach) % n]
             });
-            near.sum::<f64>() / total
+            let smoothed = near.sum::<f64>() / total;
+            if (smoothed - self.day[i]).abs() > edge {
+                self.day[i]
+            } else {
+                smoothed
+            }
         };
         Self {
             day: (0..n).map(smooth).collect(),
@@ -299,9 +308,33 @@ mod tests {
             let ours = found.day[i % BINS] + week[i];
             let weekend = if (i / BINS) % 7 >= 5 { 4.0 } else { 0.0 };
             let expected = wave(i) - weekend + 4.0 * 2.0 / 7.0;
-            assert!((ours - expected).abs() < 1.5, "{i}: {ours} {expected}");
+            assert!((ours - expected).abs() < 2.0, "{i}: {ours} {expected}");
         }
         assert!((found.level - 53.7).abs() < 1.0, "{found:?}");
+    }
+
+    #[test]
+    fn smoothing_takes_noise_and_leaves_edges() {
+        let day: Vec<f64> = (0..BINS)
+            .map(|i| if (8..12).contains(&i) { 30.0 } else { (i % 2) as f64 })
+            .collect();
+        let rough = Estimate {
+            day,
+            week: None,
+            level: 0.0,
+            error: 2.0,
+            days: 4,
+        };
+        let smooth = rough.smoothed(1);
+        assert!(
+            (0..BINS)
+                .filter(|i| *i < 7 || *i > 12)
+                .all(|i| (smooth.day[i] - 0.5).abs() < 1e-9)
+        );
+        assert!(
+            (7..13).all(|i| (smooth.day[i] - rough.day[i]).abs() < 0.6),
+            "{smooth:?}"
+        );
     }
 
     #[test]

@@ -109,13 +109,20 @@ impl Season {
         }
     }
 
-    /// Takes over what another season of the series knows about months.
-    pub(super) fn keep_month(&mut self, other: &Self) {
+    /// Takes over what another season of the series knows about months, and about weeks if this one knows nothing of them.
+    pub(super) fn keep_rest(&mut self, other: &Self) {
         let ratio = other.unit / self.unit;
         self.month = other.month.rescaled(ratio);
         self.hour_sum = other.hour_sum * ratio;
         self.hour_samples = other.hour_samples;
         self.base = other.base;
+        self.first_at = self.first_at.min(other.first_at);
+        if self.week.is_empty() {
+            self.week.clone_from(&other.week);
+            for bin in &mut self.week {
+                bin.value = (f64::from(bin.value) * ratio).clamp(-1e12, 1e12) as f32;
+            }
+        }
     }
 
     /// Whether the series has seen a day of its own. A borrowed profile counts as a day.

@@ -155,7 +155,7 @@ impl Baselines {
         };
         season.fill(estimate, state.step_ms, moment);
         if let Some(online) = self.seasons[slot].take() {
-            season.keep_month(&online);
+            season.keep_rest(&online);
         }
         let begin = past.partition_point(|row| last.0.millis_since(row.0) >= DAY_MS);
         let recent: Vec<_> = past[begin..]
