@@ -12,8 +12,9 @@ const TRIED_MS: i64 = DAY_MS;
 const TRIED_PART: i64 = 4;
 /// A shorter end than this proves nothing about a day.
 const LEAST_TRIED_MS: i64 = DAY_MS / 4;
-/// An average of fewer days is not better known than what was learnt one by one.
-const LEAST_DAYS: usize = 3;
+/// Fewer days hold no weekend, and profiles that are sure of themselves would call the first one a fault: with the end that
+/// they are tried on it takes a week.
+const LEAST_DAYS: usize = 6;
 /// An estimate has to be better by this much, at one step and at a day ahead together, and may be worse at neither by more.
 const BETTER: f64 = 0.98;
 const NOT_WORSE: f64 = 1.02;
