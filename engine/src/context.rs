@@ -34,7 +34,7 @@ pub struct ContextConfig {
     pub series: Vec<SeriesRule>,
     /// Calendar files whose days are holidays; read when the engine starts.
     pub calendars: Vec<PathBuf>,
-    /// Zone of a calendar's whole days.
+    /// Zone of a calendar's whole days, and of the seasons of every series that has none of its own.
     pub calendar_zone: String,
     /// What the files hold, once they are read.
     pub holidays: Vec<Event>,

@@ -24,6 +24,8 @@ mod weights;
 mod window;
 
 #[cfg(test)]
+mod seasons;
+#[cfg(test)]
 mod tests;
 
 pub use autoencoder::{Autoencoder, HIDDEN, LATENT, Reconstruction, WINDOW};

@@ -6,12 +6,19 @@
 
 pub(crate) mod baseline;
 mod bootstrap;
+pub(crate) mod month;
+mod mstl;
 mod outlook;
 mod polarity;
+pub(crate) mod reseed;
 pub(crate) mod residual;
 pub(crate) mod season;
+pub(crate) mod zone;
 
 pub use baseline::{BaselineSlot, Baselines, WARM_UP};
 pub use outlook::Outlook;
 pub use polarity::Polarity;
 pub use residual::{FEATURES, Residual, compress};
+
+#[cfg(test)]
+mod tests;

@@ -20,13 +20,17 @@
 //! direction = "up"
 //! min_evidence = { metric = "requests*", at_least = 100 }
 //!
+//! [[series]]                       # their days are days in Tokyo
+//! entity = "tokyo-*"
+//! timezone = "Asia/Tokyo"
+//!
 //! [calendar]
 //! files = ["holidays.ics"]
-//! timezone = "Europe/Berlin"
+//! timezone = "Europe/Berlin"       # of holidays, and of the days, weeks and months that baselines learn
 //! ```
 
 use super::check;
-use crate::context::calendar::{Length, Schedule, Span};
+use crate::context::calendar::{Length, Schedule, Span, find_zone};
 use crate::context::{ContextConfig, Direction, Evidence, Glob, Kind, Selector, SeriesRule, Settings, When, Window};
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -118,6 +122,8 @@ pub struct RawSeries {
     pub min_evidence: Option<RawEvidence>,
     pub shadow: Option<bool>,
     pub post_deploy_minutes: Option<u32>,
+    /// An IANA name: where its days are days; default that of `[calendar]`.
+    pub timezone: Option<String>,
 }
 
 /// `min_evidence`
@@ -144,7 +150,7 @@ pub struct RawEvidenceTable {
 pub struct RawCalendar {
     /// Calendar files (.ics) of public holidays.
     pub files: Vec<PathBuf>,
-    /// Where their days are days; default UTC.
+    /// Where their days are days, and the days, weeks and months that baselines learn; default UTC.
     pub timezone: Option<String>,
 }
 
@@ -359,6 +365,14 @@ fn rule(raw: RawSeries, place: &mut Place<'_>) -> SeriesRule {
         min_rel_deviation: raw.min_rel_deviation,
         shadow: raw.shadow,
         post_deploy_ms: raw.post_deploy_minutes.map(|minutes| i64::from(minutes) * 60_000),
+        zone: match raw.timezone.as_deref().map(find_zone) {
+            Some(Ok(zone)) => Some(zone),
+            Some(Err(problem)) => {
+                place.problem("timezone", &problem);
+                None
+            }
+            None => None,
+        },
         ..Settings::default()
     };
     for (field, value) in [
@@ -464,6 +478,7 @@ mod tests {
             class = ["saturation", "other"]
             min_evidence = 200
             shadow = true
+            timezone = "Asia/Tokyo"
             "#,
         );
         let ids: Vec<_> = config.windows.iter().map(|w| w.id.as_str()).collect();
@@ -495,6 +510,14 @@ mod tests {
             (config.series[1].settings.min_samples, config.series[1].settings.shadow),
             (Some(200), Some(true))
         );
+        let zone = |index: usize| {
+            config.series[index]
+                .settings
+                .zone
+                .as_ref()
+                .and_then(|zone| zone.iana_name())
+        };
+        assert_eq!((zone(0), zone(1)), (None, Some("Asia/Tokyo")));
     }
 
     #[test]
@@ -529,6 +552,7 @@ mod tests {
             data_range = [3]
             min_abs_deviation = -1
             min_evidence = { metric = "requests" }
+            timezone = "Tokyo"
             "#,
             &[
                 "calendar.timezone",
@@ -543,6 +567,7 @@ mod tests {
                 "expected[0].direction",
                 "expected[0].start",
                 "expected[1].holidays",
+                "series[0].timezone",
                 "series[0].min_abs_deviation",
                 "series[0].data_range",
                 "series[0].min_evidence",

@@ -18,5 +18,6 @@ mod tests;
 
 pub use ics::{Event, parse_ics};
 pub use rule::Rule;
+pub(crate) use schedule::find_zone;
 pub use schedule::{Length, Schedule, Span};
 pub use timeline::Timeline;

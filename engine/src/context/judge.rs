@@ -2,11 +2,12 @@
 
 use super::ContextConfig;
 use super::board::{Board, Cell};
-use super::calendar::{Span, Timeline};
+use super::calendar::{Span, Timeline, find_zone};
 use super::mask::{Masks, within};
 use super::settings::{SeriesRule, Settings};
 use super::window::{Direction, Kind, Window};
 use crate::detect::Detection;
+use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::series::SeriesInfo;
@@ -135,6 +136,8 @@ pub struct Context {
     deploys: BTreeMap<EntityId, Vec<Timestamp>>,
     board: Board,
     slots: Vec<Slot>,
+    /// Where no rule says otherwise.
+    zone: Option<TimeZone>,
 }
 
 impl Context {
@@ -147,6 +150,8 @@ impl Context {
         Self {
             planned: planned.collect(),
             rules: config.series.clone().into(),
+            // The name was checked with the configuration.
+            zone: find_zone(&config.calendar_zone).ok(),
             ..Self::default()
         }
     }
@@ -178,6 +183,18 @@ impl Context {
             seen: 0,
         });
         self.slots.len() - 1
+    }
+
+    /// The zone in which days of the series in `slot` are days.
+    ///
+    /// # Panics
+    /// If `slot` was not given by [`Context::add_series`].
+    pub fn zone(&self, slot: usize) -> TimeZone {
+        let own = self.slots[slot]
+            .rare
+            .as_ref()
+            .and_then(|rare| rare.settings.zone.clone());
+        own.or_else(|| self.zone.clone()).unwrap_or(TimeZone::UTC)
     }
 
     /// Spans that must not teach, for series that are added from now on.

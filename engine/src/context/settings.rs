@@ -2,6 +2,7 @@
 
 use super::selector::{Glob, Selector};
 use super::window::Direction;
+use jiff::tz::TimeZone;
 
 /// Settings of the series that a selector means.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,6 +30,8 @@ pub struct Settings {
     pub shadow: Option<bool>,
     /// For so long after a deploy of its entity a series is judged more sensitively.
     pub post_deploy_ms: Option<i64>,
+    /// Days, weeks and months of the series are those of this zone.
+    pub zone: Option<TimeZone>,
 }
 
 /// A traffic metric of the same entity that must reach a level: one error of two requests proves nothing. Series that match
@@ -55,5 +58,6 @@ impl Settings {
         take(&mut self.evidence, &later.evidence);
         take(&mut self.shadow, &later.shadow);
         take(&mut self.post_deploy_ms, &later.post_deploy_ms);
+        take(&mut self.zone, &later.zone);
     }
 }

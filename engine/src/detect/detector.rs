@@ -12,6 +12,7 @@ use super::window::Windows;
 use super::{DetectConfig, Detection, Effort, Expected, Models};
 use crate::features::{BaselineSlot, Baselines, Outlook, Polarity};
 use decision::{CALIBRATE_EVERY, Pending};
+use jiff::tz::TimeZone;
 use series::Series;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ const NEEDED: u64 = 120;
 const MIN_SEEN: u64 = 48;
 /// and the time they must span: 48 samples of a second know nothing of a series that anybody would be woken for.
 const MIN_SPAN_MS: i64 = 30 * 60_000;
+/// Greatest confidence while the shape of a series' day is borrowed from others.
+const BORROWED: f32 = 0.5;
 
 /// How a series stands with the detector.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,12 +89,18 @@ impl Detector {
     pub fn add_series(&mut self, info: &SeriesInfo) -> usize {
         let polarity = Polarity::of(info);
         let slot = self.baselines.add(polarity, info.step_ms);
+        self.baselines.set_metric(slot, &info.metric, info.statistic.as_deref());
         self.windows.add();
         self.novelties.add(polarity);
         let tails = self.models.tails(info.class);
         self.series.push(Series::new(info.id, info.class, tails));
         self.slots.insert(info.id, slot);
         slot
+    }
+
+    /// Says in which zone the days, weeks and months of a series are such; UTC until then. For a series without samples.
+    pub fn set_zone(&mut self, slot: usize, zone: &TimeZone) {
+        self.baselines.set_zone(slot, zone);
     }
 
     /// Scores and learns one sample.
@@ -122,6 +131,11 @@ impl Detector {
 
     /// Learns history as if it had been observed, from a better start. Nothing in it is an alert.
     pub fn bootstrap(&mut self, slot: usize, history: &[(Timestamp, f64)]) {
+        self.bootstrap_after(slot, &[], history);
+    }
+
+    /// The same for a long history: of `older`, which came before `history`, seasons alone are learnt, all at once.
+    pub fn bootstrap_after(&mut self, slot: usize, older: &[(Timestamp, f64)], history: &[(Timestamp, f64)]) {
         let finite = history.iter().map(|sample| sample.1).filter(|value| value.is_finite());
         for (n, value) in finite.enumerate() {
             if n as u64 >= MIN_SEEN {
@@ -136,7 +150,7 @@ impl Detector {
         let tails = &mut self.series[slot].tails;
         let mut n = 0_u64;
         let mut sampled: Vec<f32> = Vec::new();
-        self.baselines.bootstrap(slot, history, |_, _, residual| {
+        self.baselines.bootstrap(slot, older, history, |_, _, residual| {
             n += 1;
             windows.push(slot, residual.slow);
             if n < MIN_SEEN {
@@ -220,6 +234,11 @@ impl Detector {
         }
     }
 
+    /// From how many series of the same metric the baseline of a series is borrowed, as long as it is.
+    pub fn borrowed_from(&self, slot: usize) -> Option<u16> {
+        self.baselines.borrowed_from(slot)
+    }
+
     /// Expected course of the next `steps` samples. `None` before the baseline exists.
     pub fn outlook(&self, slot: usize, steps: usize) -> Option<Outlook> {
         self.baselines.outlook(slot, steps)
@@ -252,6 +271,10 @@ impl Detector {
         self.series[*self.slots.get(&id)?].episode
     }
 
+    pub(super) fn slot(&self, id: SeriesId) -> Option<usize> {
+        self.slots.get(&id).copied()
+    }
+
     /// The rarest member of a detection as "one clean sample in 10^x".
     pub(super) fn decades(&self, detection: &Detection) -> f32 {
         let step_ms = self
@@ -267,7 +290,12 @@ impl Detector {
     }
 
     fn confidence(&self, slot: usize) -> f32 {
-        (self.baselines.seen(slot) as f32 / self.needed(slot) as f32).min(1.0)
+        let most = if self.borrowed_from(slot).is_some() {
+            BORROWED
+        } else {
+            1.0
+        };
+        (self.baselines.seen(slot) as f32 / self.needed(slot) as f32).min(most)
     }
 
     fn band(&self, slot: usize, mean: f64, scale: f64) -> Expected {

@@ -11,6 +11,7 @@ mod decomposition;
 mod ensemble;
 mod forest;
 mod season;
+mod shift;
 
 #[cfg(test)]
 mod tests;

@@ -45,9 +45,12 @@ impl Detector {
 
     fn confidence_note(&self, detection: &Detection) -> String {
         if detection.confidence >= 1.0 {
-            String::new()
-        } else {
-            format!(" (baseline {:.0} % learnt)", detection.confidence * 100.0)
+            return String::new();
+        }
+        let slot = self.slot(detection.series);
+        match slot.and_then(|slot| self.borrowed_from(slot)) {
+            Some(n) => format!(" (baseline borrowed from {n} series of the same metric)"),
+            None => format!(" (baseline {:.0} % learnt)", detection.confidence * 100.0),
         }
     }
 }

@@ -3,18 +3,23 @@
 //! Six candidate forecasters run side by side: {no season, day, day + week} x {quick, steady} level. The one with the least
 //! recent one-step error speaks for the series, so a season counts only where it has proven itself (after OnlineSTL,
 //! arXiv 2107.09110, with model choice in place of a fixed period). Errors are Huberised: an outlier pulls a level by at most
-//! one standard deviation. A shift that lasts is believed after [`CONFIRM`] samples.
+//! one standard deviation. A shift that lasts is believed after [`CONFIRM`] samples, and the long-term level and the season then
+//! begin anew from what they were before it ([`super::reseed`]).
 
+mod borrow;
 mod columns;
+mod seed;
 mod slot;
 
-pub(crate) use columns::{Columns, SeasonColumns};
+pub(crate) use columns::{Columns, ProfileColumns, SeasonColumns};
 pub use slot::BaselineSlot;
 
 use super::polarity::Polarity;
 use super::residual::{Local, Residual, bounded};
 use super::season::{Season, SeasonAt};
+use super::zone::{LocalClock, Moment};
 use super::{FEATURES, Outlook};
+use borrow::Families;
 use wire::Timestamp;
 
 /// Samples that open a baseline: median level, median step, first scale.
@@ -26,6 +31,8 @@ pub(crate) const CANDIDATES: usize = 6;
 pub(crate) const ERROR_MEMORY: f64 = 160.0;
 /// Consecutive outliers after which a new level or spread is believed.
 pub(crate) const CONFIRM: u16 = 64;
+/// Samples before the season of a series begins.
+pub(crate) const SEASON_AT: u64 = 32;
 /// Samples during which a believed shift is taken over without suspicion.
 pub(crate) const RELEARN: u16 = 16;
 /// Beyond this many standard deviations a sample is an outlier to the baseline.
@@ -40,7 +47,7 @@ pub(crate) const VALUE_MAX: f64 = 1e290;
 /// Smallest scale, as a part of the level, of a series that never changed.
 pub(crate) const CONSTANT_SCALE: f64 = 1e-3;
 pub(crate) const TINY: f64 = 1e-290;
-const UNTRIED: f64 = -1.0;
+pub(crate) const UNTRIED: f64 = -1.0;
 /// A season starts with this much more error than the same level without it, and has to earn its place.
 pub(crate) const HANDICAP: f64 = 1.2;
 
@@ -48,10 +55,14 @@ pub(crate) const HANDICAP: f64 = 1.2;
 #[derive(Clone, Debug, Default)]
 pub struct Baselines {
     states: Vec<State>,
-    seasons: Vec<Option<Box<Season>>>,
+    pub(super) seasons: Vec<Option<Box<Season>>>,
     locals: Vec<Local>,
     opening: Vec<Vec<(i64, f64)>>,
     polarities: Vec<Polarity>,
+    /// The zones that series live in, the first one UTC, and which of them each lives in.
+    pub(super) clocks: Vec<LocalClock>,
+    pub(super) clock_of: Vec<u16>,
+    families: Families,
 }
 
 /// Level and recent error of one candidate forecaster. A negative error: its season is not known yet.
@@ -99,6 +110,11 @@ impl Baselines {
         self.locals.push(Local::QUIET);
         self.opening.push(Vec::new());
         self.polarities.push(polarity);
+        if self.clocks.is_empty() {
+            self.clocks.push(LocalClock::default());
+        }
+        self.clock_of.push(0);
+        self.families.add();
         self.states.len() - 1
     }
 
@@ -137,18 +153,20 @@ impl Baselines {
             }
             return None;
         }
-        let season = self.seasons[slot].as_ref().map_or(SeasonAt::default(), |s| s.at(at));
+        let moment = self.clocks[usize::from(self.clock_of[slot])].moment(at);
+        let season = self.seasons[slot].as_mut().map_or(SeasonAt::default(), |season| {
+            season.begin_hour(moment, state.slow);
+            season.at(moment)
+        });
         let (residual, deviation) = state.observe(at, value, season, self.polarities[slot], &mut self.locals[slot]);
-        self.learn_season(slot, at, deviation);
+        self.learn_season(slot, moment, deviation, season.month);
         Some(residual)
     }
 
     /// What the slot expects at an instant: mean and scale. `None` while the baseline opens.
     pub fn expected(&self, slot: usize, at: Timestamp) -> Option<(f64, f64)> {
         let state = self.opened(slot)?;
-        let season = self.seasons[slot]
-            .as_ref()
-            .map_or(SeasonAt::default(), |s| s.at(at.as_millis()));
+        let season = self.season_at(slot, at.as_millis());
         Some((state.forecast(season), state.scale(usize::from(state.chosen))))
     }
 
@@ -172,10 +190,7 @@ impl Baselines {
     pub fn outlook(&self, slot: usize, steps: usize) -> Option<Outlook> {
         let state = self.opened(slot)?;
         let chosen = usize::from(state.chosen);
-        let season = |at: i64| {
-            let all = self.seasons[slot].as_ref().map_or(SeasonAt::default(), |s| s.at(at));
-            offsets(all)[chosen / 2].unwrap_or(0.0)
-        };
+        let season = |at: i64| offsets(self.season_at(slot, at))[chosen / 2].unwrap_or(0.0);
         let step_ms = state.step_ms.max(1);
         let level = state.trackers[chosen].level;
         let trend = state.trend();
@@ -201,29 +216,35 @@ impl Baselines {
         self.locals[slot] = Local::QUIET;
     }
 
-    /// Puts a batch estimate of the long-term level and spread in place of the first online one.
-    pub(super) fn seed_slow(&mut self, slot: usize, level: f64, error: f64) {
-        if self.opened(slot).is_some() {
-            self.states[slot].slow = level;
-            self.states[slot].slow_error = error;
-        }
-    }
-
     fn opened(&self, slot: usize) -> Option<&State> {
         let state = self.states.get(slot)?;
         (state.seen >= WARM_UP as u64).then_some(state)
     }
 
-    fn learn_season(&mut self, slot: usize, at: i64, deviation: f64) {
+    fn season_at(&self, slot: usize, at: i64) -> SeasonAt {
+        let moment = self.moment_at(slot, at);
+        self.seasons[slot]
+            .as_ref()
+            .map_or(SeasonAt::default(), |season| season.at(moment))
+    }
+
+    /// Teaches the season the sample just learnt. `month`: what a special day of the month had added to what was expected.
+    fn learn_season(&mut self, slot: usize, moment: Moment, deviation: f64, month: f64) {
         let state = &self.states[slot];
         let clip = 3.0 * TO_SIGMA * state.slow_error.max(state.trackers[usize::from(state.chosen)].error);
-        let season = &mut self.seasons[slot];
-        if season.is_none() && state.step_ms > 0 && state.seen >= 32 {
+        if self.seasons[slot].is_none() && state.step_ms > 0 && state.seen >= SEASON_AT {
             let unit = if clip > 0.0 { clip } else { state.floor() };
-            *season = Season::new(Timestamp(at), state.step_ms, unit).map(Box::new);
+            let season = Season::new(moment, state.step_ms, unit, state.slow);
+            self.seasons[slot] = season.map(Box::new);
+            self.borrow_shape(slot, moment);
         }
-        if let Some(season) = season {
-            season.learn(at, state.step_ms, deviation, clip.max(state.floor()));
+        let state = &mut self.states[slot];
+        let Some(season) = &mut self.seasons[slot] else { return };
+        season.learn_hour(state.last - (state.last_season - month));
+        season.learn(moment, state.step_ms, deviation - month, clip.max(state.floor()));
+        state.follow_shift(season, moment);
+        if season.borrowed.is_some() {
+            state.outgrow(season, moment);
         }
     }
 }
@@ -438,9 +459,10 @@ impl Tracker {
     }
 }
 
-/// Seasonal offsets by candidate pair: none, day, day + week. `None`: not learnt yet.
+/// Seasonal offsets by candidate pair: none, day, day + week, each with what is special about the day. `None`: not learnt yet.
 fn offsets(season: SeasonAt) -> [Option<f64>; 3] {
-    [Some(0.0), season.day, season.week]
+    let special = |profile: f64| profile + season.month;
+    [Some(season.month), season.day.map(special), season.week.map(special)]
 }
 
 /// Counts outliers in a row, forgiving every second one; enough of them open a time of learning without suspicion.

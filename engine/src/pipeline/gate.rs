@@ -58,8 +58,9 @@ impl Gate {
     }
 
     /// Adds the series of `source` that the detector has just given `slot`.
-    pub(super) fn add_series(&mut self, slot: usize, info: &SeriesInfo, source: &Arc<str>) {
+    pub(super) fn add_series(&mut self, detector: &mut Detector, slot: usize, info: &SeriesInfo, source: &Arc<str>) {
         let own = self.context.add_series(info);
+        detector.set_zone(slot, &self.context.zone(own));
         let again = self.quality.add_series(info);
         self.presence.add_series(info, source);
         debug_assert!(slot == own && slot == again, "slots are given in order");
@@ -70,9 +71,17 @@ impl Gate {
     }
 
     /// Lets the detector learn what may be learnt of the past.
-    pub(super) fn bootstrap(&mut self, detector: &mut Detector, slot: usize, history: &[(Timestamp, f64)]) {
+    /// `older` came before `history` and is too much to learn sample by sample.
+    pub(super) fn bootstrap(
+        &mut self,
+        detector: &mut Detector,
+        slot: usize,
+        older: &[(Timestamp, f64)],
+        history: &[(Timestamp, f64)],
+    ) {
         self.quality.bootstrap(slot, history);
-        detector.bootstrap(slot, &self.context.learnable(slot, history));
+        let older = self.context.learnable(slot, older);
+        detector.bootstrap_after(slot, &older, &self.context.learnable(slot, history));
     }
 
     /// Judges a batch of samples, which came at `arrived` (`None`: in time), and appends to `detections` and `out`.
@@ -180,9 +189,11 @@ mod tests {
                 detections: Vec::new(),
             };
             let slot = bench.detector.add_series(&info);
-            bench.gate.add_series(slot, &info, &Arc::from("test"));
+            bench
+                .gate
+                .add_series(&mut bench.detector, slot, &info, &Arc::from("test"));
             let past: Vec<_> = (0..history).map(|i| (Timestamp(i * MINUTE), noise(i))).collect();
-            bench.gate.bootstrap(&mut bench.detector, slot, &past);
+            bench.gate.bootstrap(&mut bench.detector, slot, &[], &past);
             bench
         }
 

@@ -104,7 +104,7 @@ impl Lane {
     pub fn add_series(&mut self, info: SeriesInfo) -> usize {
         let slot = self.detector.add_series(&info);
         debug_assert_eq!(slot, self.series.len(), "slots are given in order");
-        self.gate.add_series(slot, &info, &self.source);
+        self.gate.add_series(&mut self.detector, slot, &info, &self.source);
         self.series.push(LaneSeries {
             limit: None,
             info: Arc::new(info),
@@ -123,7 +123,7 @@ impl Lane {
 
     /// Gives the detector the past of a series, oldest first; what context says must not teach is left out.
     pub fn bootstrap(&mut self, slot: usize, history: &[(Timestamp, f64)]) {
-        self.gate.bootstrap(&mut self.detector, slot, history);
+        self.gate.bootstrap(&mut self.detector, slot, &[], history);
     }
 
     /// Takes the samples of one step, moves the clock to `now`, and appends to `out`.

@@ -76,6 +76,8 @@ pub(crate) enum ShardMessage {
 /// Samples from before a start, oldest first, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Past {
+    /// Came before `learn`, thinned out: seasons alone are learnt from it.
+    pub(crate) older: Vec<(Timestamp, f64)>,
     /// To learn from.
     pub(crate) learn: Vec<(Timestamp, f64)>,
     /// The part of them that is not in the store, and must go into history.

@@ -112,7 +112,7 @@ impl Shard {
     fn add(&mut self, source: &Arc<str>, info: Arc<SeriesInfo>, sealed_until: Option<Timestamp>) {
         if self.table.slot(info.id).is_none() {
             let slot = self.detector.add_series(&info);
-            self.gate.add_series(slot, &info, source);
+            self.gate.add_series(&mut self.detector, slot, &info, source);
             let history = sealed_until.map_or_else(|| History::new(info.id), |until| History::resumed(info.id, until));
             self.table.push(slot, Series::new(info, Arc::clone(source), history));
         }
@@ -120,7 +120,7 @@ impl Shard {
 
     fn bootstrap(&mut self, series: wire::SeriesId, past: &Past) {
         let Some(slot) = self.table.slot(series) else { return };
-        self.gate.bootstrap(&mut self.detector, slot, &past.learn);
+        self.gate.bootstrap(&mut self.detector, slot, &past.older, &past.learn);
         for &(at, value) in &past.keep {
             self.table.series_mut(slot).admit(at, value);
         }

@@ -287,7 +287,7 @@ fn local(zone: &TimeZone, at: Timestamp) -> Option<DateTime> {
 ///
 /// # Errors
 /// A sentence that shows the name.
-pub(super) fn find_zone(name: &str) -> Result<TimeZone, String> {
+pub(crate) fn find_zone(name: &str) -> Result<TimeZone, String> {
     static ZONES: OnceLock<TimeZoneDatabase> = OnceLock::new();
     let name = name.trim().trim_start_matches('/');
     if name.is_empty() || name.eq_ignore_ascii_case("utc") {

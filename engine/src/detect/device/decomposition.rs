@@ -11,6 +11,7 @@ use crate::features::baseline::{
     TO_SIGMA, TREND_MEMORY, VALUE_MAX,
 };
 use crate::features::residual::{CUSUM_MAX, CUSUM_SLACK, LOCAL, Z_MAX};
+use crate::features::zone::Moment;
 use crate::features::{Baselines, Residual};
 use candle_core::{DType, Device, Result, Tensor};
 use wire::Timestamp;
@@ -21,29 +22,29 @@ pub struct Decomposition {
     device: Device,
     n: usize,
     /// `[6, n]`.
-    level: Tensor,
-    error: Tensor,
-    slow: Tensor,
-    slow_error: Tensor,
+    pub(super) level: Tensor,
+    pub(super) error: Tensor,
+    pub(super) slow: Tensor,
+    pub(super) slow_error: Tensor,
     trend: Tensor,
     recent_trend: Tensor,
     difference: Tensor,
     quantum: Tensor,
-    last: Tensor,
-    last_season: Tensor,
+    pub(super) last: Tensor,
+    pub(super) last_season: Tensor,
     last_at: Tensor,
     step_ms: Tensor,
     seen: Tensor,
     changes: Tensor,
     fast_run: Run,
-    slow_run: Run,
+    pub(super) slow_run: Run,
     odd_steps: Tensor,
-    chosen: Tensor,
+    pub(super) chosen: Tensor,
     turn: Tensor,
     damp: Tensor,
     /// Mean, square, slope, CUSUM up, CUSUM down.
     local: [Tensor; 5],
-    seasons: Seasons,
+    pub(super) seasons: Seasons,
     /// `[6, n]`: how fast a level follows, while it is trusted and while a shift is taken over.
     gain: Tensor,
     quick_gain: Tensor,
@@ -51,9 +52,9 @@ pub struct Decomposition {
 
 /// Outliers in a row, and samples that are still learnt without suspicion.
 #[derive(Clone, Debug)]
-struct Run {
-    outliers: Tensor,
-    relearn: Tensor,
+pub(super) struct Run {
+    pub(super) outliers: Tensor,
+    pub(super) relearn: Tensor,
 }
 
 /// What the baselines say of the samples of one instant; rows without a sample hold numbers that mean nothing.
@@ -173,19 +174,31 @@ impl Decomposition {
         let present = (finite * self.last_at.lt(at.as_millis() as f64)?)?;
         let y = pick(&present, &values, &self.last)?;
 
+        let moment = self.seasons.begin(at, &self.slow)?;
         let before = self.clone();
         let gap = self.track_step(at)?;
-        let (seen, residuals) = self.judge(at, y, &gap, &present)?;
+        let (seen, residuals) = self.judge(moment, y, &gap, &present)?;
         self.learn(&seen)?;
         let deviation = (&seen.y - &self.slow)?;
+        let values = (&seen.y - (&seen.offset - self.seasons.special()?)?)?;
         self.last = seen.y;
         self.last_season = seen.offset;
         self.last_at = (self.last_at.zeros_like()? + at.as_millis() as f64)?;
         self.seen = (&self.seen + 1.0)?;
         let clip = (self.slow_error.maximum(&self.of_speaker(&self.error)?)? * (3.0 * TO_SIGMA))?;
         let floor = self.floor()?;
-        self.seasons
-            .learn(at, &present, &self.step_ms, &self.seen, &deviation, &clip, &floor)?;
+        self.seasons.learn(
+            moment,
+            &present,
+            &self.step_ms,
+            &self.seen,
+            &deviation,
+            &clip,
+            &floor,
+            &self.slow,
+            &values,
+        )?;
+        self.follow_shift(moment, &present)?;
         self.keep(&before, &present)?;
         Ok(residuals)
     }
@@ -203,8 +216,8 @@ impl Decomposition {
     }
 
     /// The z-scores and features of `y`; moves the local statistics alone.
-    fn judge(&mut self, at: Timestamp, y: Tensor, gap: &Tensor, present: &Tensor) -> Result<(Seen, Residuals)> {
-        let (offsets, known) = self.seasons.offsets(at)?;
+    fn judge(&mut self, moment: Moment, y: Tensor, gap: &Tensor, present: &Tensor) -> Result<(Seen, Residuals)> {
+        let (offsets, known) = self.seasons.offsets(moment)?;
         let offset = self.of_speaker(&offsets)?;
         let floor = self.floor()?;
         let patience = gap.minimum(16.0)?.sqrt()?;
@@ -480,7 +493,7 @@ impl Run {
 }
 
 /// Of a `[6, n]` tensor, for each column the row that `rows` (`[n]`) names.
-fn pick_row(of: &Tensor, rows: &Tensor) -> Result<Tensor> {
+pub(super) fn pick_row(of: &Tensor, rows: &Tensor) -> Result<Tensor> {
     let rows = rows.to_dtype(DType::U32)?.unsqueeze(0)?.contiguous()?;
     of.contiguous()?.gather(&rows, 0)?.squeeze(0)
 }

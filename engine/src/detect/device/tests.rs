@@ -1,5 +1,7 @@
 //! The batched path against the members' own code. Without a device it runs on the CPU, from the same source.
 
+mod seasons;
+
 use super::*;
 use crate::detect::calibration::{CLASSES, class_name};
 use crate::detect::train::Network;
@@ -271,6 +273,13 @@ fn a_batch_needs_open_baselines_of_one_interval() {
         baselines.observe(1, Timestamp(2 * t * MINUTE), t as f64);
     }
     assert!(error(&baselines, &[0, 1]).contains("equally often"));
+    baselines.add(Polarity::Both, MINUTE);
+    let tokyo = jiff::tz::TimeZoneDatabase::bundled().get("Asia/Tokyo").unwrap();
+    baselines.set_zone(2, &tokyo);
+    for t in 0..20 {
+        baselines.observe(2, Timestamp(t * MINUTE), t as f64);
+    }
+    assert!(error(&baselines, &[0, 2]).contains("time zone"));
 }
 
 #[test]

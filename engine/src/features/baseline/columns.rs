@@ -2,7 +2,10 @@
 //!
 //! Copies, not views: whoever takes the columns goes on with them alone.
 
-use super::super::season::{Bin, DAY_BINS_MAX, DAY_MS, Season, WEEK_BINS};
+use super::super::month::Month;
+use super::super::reseed::{Sums, Suspicion};
+use super::super::season::{Bin, Season, WEEK_BINS, day_bins};
+use super::super::zone::LocalClock;
 use super::{Baselines, CANDIDATES, WARM_UP};
 
 /// Columns of the length `n`; counts as numbers, for a device knows no narrow integers.
@@ -38,9 +41,26 @@ pub(crate) struct Columns {
     pub(crate) season: SeasonColumns,
 }
 
-/// Profiles of many series that are sampled equally often; `unit` 0: none yet.
+/// Seasons of many series that are sampled equally often and live in one zone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SeasonColumns {
+    pub(crate) clock: LocalClock,
+    pub(crate) live: ProfileColumns,
+    pub(crate) months: Vec<Month>,
+    pub(crate) hour_sum: Vec<f64>,
+    pub(crate) hour_samples: Vec<f64>,
+    pub(crate) base: Vec<f64>,
+    /// What was put aside where a shift is suspected, and the level, its error and the speaker of then.
+    pub(crate) kept: ProfileColumns,
+    pub(crate) kept_slow: Vec<f64>,
+    pub(crate) kept_slow_error: Vec<f64>,
+    pub(crate) kept_chosen: Vec<f64>,
+    pub(crate) sums: Vec<Sums>,
+}
+
+/// Profiles; `unit` 0: none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProfileColumns {
     pub(crate) unit: Vec<f64>,
     pub(crate) first_at: Vec<f64>,
     /// 1 where the week profile has begun.
@@ -57,11 +77,15 @@ impl Baselines {
     /// When one of them is not there or still opens, or they are not sampled equally often.
     pub(crate) fn columns(&self, slots: &[usize]) -> Result<Columns, String> {
         let step_ms = slots.first().map_or(0, |&slot| self.step_ms(slot));
+        let zone = slots.first().map_or(0, |&slot| self.clock_of[slot]);
         let mut columns = Columns {
             n: slots.len(),
             season: SeasonColumns::empty(step_ms),
             ..Columns::default()
         };
+        if let Some(clock) = self.clocks.get(usize::from(zone)) {
+            columns.season.clock = clock.clone();
+        }
         for &slot in slots {
             let state = self.opened(slot).ok_or_else(|| {
                 format!("series {slot} has no baseline yet: the first {WARM_UP} samples are taken one by one")
@@ -70,6 +94,16 @@ impl Baselines {
                 return Err(format!(
                     "series {slot} has a sample every {} ms, the first one every {step_ms} ms: a batch is sampled equally often",
                     state.step_ms
+                ));
+            }
+            if self.clock_of[slot] != zone {
+                return Err(format!(
+                    "series {slot} lives in another time zone than the first one: a batch has one"
+                ));
+            }
+            if self.borrowed_from(slot).is_some() {
+                return Err(format!(
+                    "the day of series {slot} is borrowed: its samples are taken one by one until it has seen one of its own"
                 ));
             }
             columns.slow.push(state.slow);
@@ -115,15 +149,41 @@ impl Baselines {
 impl SeasonColumns {
     /// No series yet. No bins where a day holds too few samples to have a shape.
     fn empty(step_ms: i64) -> Self {
-        let bins = (DAY_MS / step_ms.max(1)).min(DAY_BINS_MAX);
-        let day = if bins >= 8 {
-            usize::try_from(bins).unwrap_or(0)
-        } else {
-            0
-        };
+        let bins = day_bins(step_ms).unwrap_or(0);
         Self {
-            day: vec![(Vec::new(), Vec::new()); day],
-            week: vec![(Vec::new(), Vec::new()); if day > 0 { WEEK_BINS } else { 0 }],
+            live: ProfileColumns::empty(bins),
+            kept: ProfileColumns::empty(bins),
+            ..Self::default()
+        }
+    }
+
+    fn push(&mut self, season: Option<&Season>) -> Result<(), String> {
+        let suspicion: Option<&Suspicion> = season.and_then(|season| season.suspicion.as_deref());
+        self.live.push(season)?;
+        self.months
+            .push(season.map(|season| season.month.clone()).unwrap_or_default());
+        self.hour_sum.push(season.map_or(0.0, |season| season.hour_sum));
+        self.hour_samples
+            .push(season.map_or(0.0, |season| f64::from(season.hour_samples)));
+        self.base.push(season.map_or(0.0, |season| season.base));
+        self.kept.push(suspicion.map(|suspicion| &suspicion.season))?;
+        self.kept_slow.push(suspicion.map_or(0.0, |suspicion| suspicion.slow));
+        self.kept_slow_error
+            .push(suspicion.map_or(0.0, |suspicion| suspicion.slow_error));
+        self.kept_chosen
+            .push(suspicion.map_or(0.0, |suspicion| f64::from(suspicion.chosen)));
+        self.sums
+            .push(suspicion.map(|suspicion| suspicion.sums).unwrap_or_default());
+        Ok(())
+    }
+}
+
+impl ProfileColumns {
+    fn empty(bins: usize) -> Self {
+        let hours = if bins > 0 { WEEK_BINS } else { 0 };
+        Self {
+            day: vec![(Vec::new(), Vec::new()); bins],
+            week: vec![(Vec::new(), Vec::new()); hours],
             ..Self::default()
         }
     }

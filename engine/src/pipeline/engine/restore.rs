@@ -23,8 +23,11 @@ use wire::{SeriesId, Timestamp};
 /// History that detectors learn from at a start.
 const LEARN_MS: i64 = 15 * 24 * 3600 * 1000;
 
-/// Samples of a series that detectors learn from at most: two weeks of minutes would make a start slow.
+/// Samples of a series that detectors learn from one by one at most: two weeks of minutes would make a start slow.
 const LEARN_SAMPLES: usize = 4096;
+
+/// What came before those is averaged over this time: enough for the shape of days and weeks.
+const THINNED_MS: i64 = 5 * 60 * 1000;
 
 /// Reads the store. What a recording left is forgotten if it is replayed again.
 pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, Restored)> {
@@ -141,6 +144,18 @@ pub(super) fn incident_masks(incidents: &[Incident]) -> Masks {
     masks
 }
 
+/// Means of [`THINNED_MS`] of samples in order of time, each at the time of its first sample.
+fn thinned(samples: &[(Timestamp, f64)]) -> Vec<(Timestamp, f64)> {
+    let span = |at: Timestamp| at.as_millis().div_euclid(THINNED_MS);
+    samples
+        .chunk_by(|a, b| span(a.0) == span(b.0))
+        .map(|chunk| {
+            let n = chunk.len() as f64;
+            (chunk[0].0, chunk.iter().map(|sample| sample.1 / n).sum())
+        })
+        .collect()
+}
+
 impl Engine {
     /// Gives every shard its series, each with the past that the store and the log have of it.
     pub(super) async fn restore_series(
@@ -227,8 +242,12 @@ impl Engine {
             }
         }
         learn.extend_from_slice(&logged);
-        learn.drain(..learn.len().saturating_sub(LEARN_SAMPLES));
-        Ok(Past { learn, keep: logged })
+        let recent = learn.split_off(learn.len().saturating_sub(LEARN_SAMPLES));
+        Ok(Past {
+            older: thinned(&learn),
+            learn: recent,
+            keep: logged,
+        })
     }
 
     /// Moves history to the store: what is full, or everything, after which the log is cut.

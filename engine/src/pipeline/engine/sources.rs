@@ -186,6 +186,7 @@ impl Player {
             let past = Past {
                 keep: learn.clone(),
                 learn,
+                ..Past::default()
             };
             self.engine
                 .to_shard(
