@@ -5,10 +5,11 @@
 //! choose alike. State enters by [`Decomposition::of`], after the baselines have opened and learnt history on the CPU.
 
 use super::columns::{clamp, column, pick, singles};
-use super::season::Seasons;
+use super::season::{Samples, Seasons};
+use super::shift::Run;
 use crate::features::baseline::{
-    CANDIDATES, CLIP, CONFIRM, CONSTANT_SCALE, Columns, ERROR_MEMORY, GAINS, HANDICAP, OUTLIER, RELEARN, TINY,
-    TO_SIGMA, TREND_MEMORY, VALUE_MAX,
+    CANDIDATES, CLIP, CONFIRM, CONSTANT_SCALE, Columns, ERROR_MEMORY, GAINS, HANDICAP, OUTLIER, TINY, TO_SIGMA,
+    TREND_MEMORY, VALUE_MAX,
 };
 use crate::features::residual::{CUSUM_MAX, CUSUM_SLACK, LOCAL, Z_MAX};
 use crate::features::zone::Moment;
@@ -48,13 +49,6 @@ pub struct Decomposition {
     /// `[6, n]`: how fast a level follows, while it is trusted and while a shift is taken over.
     gain: Tensor,
     quick_gain: Tensor,
-}
-
-/// Outliers in a row, and samples that are still learnt without suspicion.
-#[derive(Clone, Debug)]
-pub(super) struct Run {
-    pub(super) outliers: Tensor,
-    pub(super) relearn: Tensor,
 }
 
 /// What the baselines say of the samples of one instant; rows without a sample hold numbers that mean nothing.
@@ -187,17 +181,16 @@ impl Decomposition {
         self.seen = (&self.seen + 1.0)?;
         let clip = (self.slow_error.maximum(&self.of_speaker(&self.error)?)? * (3.0 * TO_SIGMA))?;
         let floor = self.floor()?;
-        self.seasons.learn(
-            moment,
-            &present,
-            &self.step_ms,
-            &self.seen,
-            &deviation,
-            &clip,
-            &floor,
-            &self.slow,
-            &values,
-        )?;
+        let samples = Samples {
+            step_ms: &self.step_ms,
+            seen: &self.seen,
+            deviation: &deviation,
+            clip: &clip,
+            floor: &floor,
+            slow: &self.slow,
+            values: &values,
+        };
+        self.seasons.learn(moment, &present, &samples)?;
         self.follow_shift(moment, &present)?;
         self.keep(&before, &present)?;
         Ok(residuals)
@@ -474,21 +467,6 @@ impl Residuals {
                 (present[i] == 1).then_some(row)
             })
             .collect())
-    }
-}
-
-impl Run {
-    /// Counts outliers in a row, forgiving every second one; `needed` of them open a time of learning without suspicion.
-    fn confirm(&mut self, z: &Tensor, needed: &Tensor) -> Result<()> {
-        let ebbing = (&self.relearn - 1.0)?.maximum(0.0)?;
-        let far = z.abs()?.gt(OUTLIER)?;
-        let more = (&self.outliers + 1.0)?;
-        let believed = (&far * more.ge(needed)?)?;
-        let counted = pick(&believed, &more.zeros_like()?, &more)?;
-        let forgiven = (&self.outliers - 2.0)?.maximum(0.0)?;
-        self.outliers = pick(&far, &counted, &forgiven)?;
-        self.relearn = pick(&believed, &(ebbing.zeros_like()? + f64::from(RELEARN))?, &ebbing)?;
-        Ok(())
     }
 }
 

@@ -70,6 +70,20 @@ struct At {
     has_week: Tensor,
 }
 
+/// What profiles learn of the samples of one instant, `[n]` each.
+pub(super) struct Samples<'a> {
+    pub(super) step_ms: &'a Tensor,
+    pub(super) seen: &'a Tensor,
+    /// From the long-term level; how much of it counts; the least scale.
+    pub(super) deviation: &'a Tensor,
+    pub(super) clip: &'a Tensor,
+    pub(super) floor: &'a Tensor,
+    /// The long-term levels.
+    pub(super) slow: &'a Tensor,
+    /// The samples less the day and week profile of the speaker.
+    pub(super) values: &'a Tensor,
+}
+
 /// New regimes by series; nothing where there is none.
 pub(super) struct Regimes {
     pub(super) jump: Tensor,
@@ -171,20 +185,17 @@ impl Seasons {
         ))
     }
 
-    /// Learns the deviations of the instant where `present` is 1; a series that is old enough begins its profile. `slow`: the
-    /// long-term levels, `values`: the samples less the day and week profile of the speaker.
-    pub(super) fn learn(
-        &mut self,
-        moment: Moment,
-        present: &Tensor,
-        step_ms: &Tensor,
-        seen: &Tensor,
-        deviation: &Tensor,
-        clip: &Tensor,
-        floor: &Tensor,
-        slow: &Tensor,
-        values: &Tensor,
-    ) -> Result<()> {
+    /// Learns the samples of the instant where `present` is 1; a series that is old enough begins its profile.
+    pub(super) fn learn(&mut self, moment: Moment, present: &Tensor, samples: &Samples<'_>) -> Result<()> {
+        let Samples {
+            step_ms,
+            seen,
+            deviation,
+            clip,
+            floor,
+            slow,
+            values,
+        } = *samples;
         if self.live.day.is_empty() {
             return Ok(());
         }

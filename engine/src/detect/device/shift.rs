@@ -2,10 +2,32 @@
 
 use super::columns::pick;
 use super::decomposition::{Decomposition, pick_row};
-use crate::features::baseline::{CANDIDATES, RELEARN, UNTRIED};
+use crate::features::baseline::{CANDIDATES, OUTLIER, RELEARN, UNTRIED};
 use crate::features::reseed::SUSPECT;
 use crate::features::zone::Moment;
 use candle_core::{Result, Tensor};
+
+/// Outliers in a row, and samples that are still learnt without suspicion.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) outliers: Tensor,
+    pub(super) relearn: Tensor,
+}
+
+impl Run {
+    /// Counts outliers in a row, forgiving every second one; `needed` of them open a time of learning without suspicion.
+    pub(super) fn confirm(&mut self, z: &Tensor, needed: &Tensor) -> Result<()> {
+        let ebbing = (&self.relearn - 1.0)?.maximum(0.0)?;
+        let far = z.abs()?.gt(OUTLIER)?;
+        let more = (&self.outliers + 1.0)?;
+        let believed = (&far * more.ge(needed)?)?;
+        let counted = pick(&believed, &more.zeros_like()?, &more)?;
+        let forgiven = (&self.outliers - 2.0)?.maximum(0.0)?;
+        self.outliers = pick(&far, &counted, &forgiven)?;
+        self.relearn = pick(&believed, &(ebbing.zeros_like()? + f64::from(RELEARN))?, &ebbing)?;
+        Ok(())
+    }
+}
 
 impl Decomposition {
     /// Puts seasons aside while samples are away from the long-term level, and begins anew from them where a shift is believed.
