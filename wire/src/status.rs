@@ -70,6 +70,9 @@ pub struct Status {
     /// Anomalous series spans before correlation: what would have been alerts.
     pub alerts: u64,
     pub incidents: u64,
+    /// What became of the fast layer's provisional signals.
+    #[serde(default)]
+    pub provisional: Provisional,
     pub sources: Vec<Source>,
     pub replay: Option<Replay>,
     pub models: Vec<Model>,
@@ -79,6 +82,23 @@ pub struct Status {
     pub identity: Identity,
     /// Chosen rate of false alerts per series per day.
     pub false_alerts_per_series_per_day: f64,
+}
+
+/// Provisional signals of the fast layer since the start. Those neither confirmed nor dropped wait for the ensemble.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provisional {
+    pub raised: u64,
+    pub confirmed: u64,
+    pub dropped: u64,
+}
+
+impl Provisional {
+    /// Adds another count.
+    pub fn add(&mut self, other: Self) {
+        self.raised += other.raised;
+        self.confirmed += other.confirmed;
+        self.dropped += other.dropped;
+    }
 }
 
 /// Who is asking.

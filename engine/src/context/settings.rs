@@ -2,6 +2,7 @@
 
 use super::selector::{Glob, Selector};
 use super::window::Direction;
+use crate::detect::simple::{Choice, Limits};
 
 /// Settings of the series that a selector means.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,6 +30,12 @@ pub struct Settings {
     pub shadow: Option<bool>,
     /// For so long after a deploy of its entity a series is judged more sensitively.
     pub post_deploy_ms: Option<i64>,
+    /// Which detector decides.
+    pub detector: Option<Choice>,
+    /// Fixed limits beside the detector.
+    pub limits: Option<Limits>,
+    /// Whether the fast layer may raise provisional signals.
+    pub fast: Option<bool>,
 }
 
 /// A traffic metric of the same entity that must reach a level: one error of two requests proves nothing. Series that match
@@ -55,5 +62,8 @@ impl Settings {
         take(&mut self.evidence, &later.evidence);
         take(&mut self.shadow, &later.shadow);
         take(&mut self.post_deploy_ms, &later.post_deploy_ms);
+        take(&mut self.detector, &later.detector);
+        take(&mut self.limits, &later.limits);
+        take(&mut self.fast, &later.fast);
     }
 }

@@ -5,7 +5,7 @@
 mod words;
 
 pub(super) use words::joined;
-use words::{capitalized, change, change_since, relative, unexplained};
+use words::{capitalized, change, change_since, kept_quiet, relative, unexplained};
 
 use super::cause::{Ranked, Ranking};
 use super::evidence::{Evidence, Track};
@@ -218,10 +218,16 @@ impl Context<'_> {
         };
         let claim = |member: &Member, lead: &str, confidence: f32| Claim {
             text: format!(
-                "{lead} {}: {} at {}.",
+                "{lead} {}: {} at {}{}.",
                 member.entity,
                 self.member_change(incident, member),
-                clock(member.onset)
+                clock(member.onset),
+                incident.infos.get(&member.series).map_or_else(String::new, |info| kept_quiet(
+                    info,
+                    member.observed,
+                    member.expected,
+                    member.quiet_at
+                ))
             ),
             confidence,
             evidence: vec![member.series],

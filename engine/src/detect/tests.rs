@@ -245,7 +245,7 @@ fn the_explanation_says_expected_observed_and_who_agrees() {
     let slot = detector.add_series(&info);
     detector.bootstrap(slot, &rows[..last]);
     let detection = detector.observe(slot, rows[last].0, rows[last].1, Effort::Full);
-    let text = detector.explain(&info, &detection);
+    let text = detector.explain(&info, &detection, None);
     for part in [
         "requests of cart was",
         "expected",

@@ -5,9 +5,11 @@
 //! arXiv 2107.09110, with model choice in place of a fixed period). Errors are Huberised: an outlier pulls a level by at most
 //! one standard deviation. A shift that lasts is believed after [`CONFIRM`] samples.
 
+mod before;
 mod columns;
 mod slot;
 
+pub use before::BaselineBefore;
 pub(crate) use columns::{Columns, SeasonColumns};
 pub use slot::BaselineSlot;
 
@@ -52,6 +54,8 @@ pub struct Baselines {
     locals: Vec<Local>,
     opening: Vec<Vec<(i64, f64)>>,
     polarities: Vec<Polarity>,
+    /// What the last sample met, see [`Baselines::before`].
+    before: Option<BaselineBefore>,
 }
 
 /// Level and recent error of one candidate forecaster. A negative error: its season is not known yet.
@@ -138,7 +142,14 @@ impl Baselines {
             return None;
         }
         let season = self.seasons[slot].as_ref().map_or(SeasonAt::default(), |s| s.at(at));
-        let (residual, deviation) = state.observe(at, value, season, self.polarities[slot], &mut self.locals[slot]);
+        let polarity = self.polarities[slot];
+        self.before = Some(BaselineBefore {
+            state: state.clone(),
+            season,
+            local: self.locals[slot],
+            polarity,
+        });
+        let (residual, deviation) = state.observe(at, value, season, polarity, &mut self.locals[slot]);
         self.learn_season(slot, at, deviation);
         Some(residual)
     }

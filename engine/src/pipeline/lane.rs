@@ -76,8 +76,8 @@ impl Lane {
     /// A lane without series.
     pub fn new(config: LaneConfig, models: Arc<Models>) -> Self {
         Self {
+            gate: Gate::new(Context::new(&config.context), config.detect.fast.clone()),
             detector: Detector::new(config.detect, models),
-            gate: Gate::new(Context::new(&config.context)),
             brain: Brain::new(config.brain, &Ids::default()),
             source: config.source,
             series: Vec::new(),

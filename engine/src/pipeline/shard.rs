@@ -20,6 +20,7 @@ use table::{Series, SeriesTable};
 use tokio::sync::mpsc;
 use wire::Timestamp;
 use wire::series::SeriesSummary;
+use wire::status::Provisional;
 
 /// Samples of one detector call: enough to fill the autoencoder's batch, few enough to stay in cache.
 const DETECT_BATCH: usize = 1024;
@@ -49,8 +50,8 @@ impl Shard {
         observed: mpsc::Sender<Observed>,
     ) -> Self {
         Self {
+            gate: Gate::new(context, detect.fast.clone()),
             detector: Detector::new(detect, models),
-            gate: Gate::new(context),
             table: SeriesTable::new(verdict_bytes),
             observed,
             pending: Vec::new(),
@@ -140,6 +141,7 @@ impl Shard {
             Effort::Lazy
         };
         let mut observations = Vec::new();
+        let mut provisional = Provisional::default();
         let capacity = self.table.verdict_capacity();
         for chunk in samples.chunks(DETECT_BATCH) {
             self.pending.clear();
@@ -184,10 +186,13 @@ impl Shard {
                 let (kind, text, ended) = (change.finding.kind, &change.finding.text, change.ended.is_some());
                 tracing::info!(metric = %info.metric, entity = %info.entity, ?kind, %text, ended, "data quality");
             }
+            provisional.add(self.judged.provisional);
+            let mut whys = self.judged.whys.drain(..).peekable();
             let judged = self.detections.iter().zip(&self.judged.judgements);
-            for ((slot, ..), (detection, judgement)) in self.pending.iter().zip(judged) {
+            for (place, ((slot, ..), (detection, judgement))) in self.pending.iter().zip(judged).enumerate() {
                 let series = self.table.series_mut(*slot);
-                series.judged(detection, *judgement, capacity);
+                let why = whys.next_if(|(of, _)| *of == place).map(|(_, why)| why);
+                series.judged(detection, *judgement, why, capacity);
                 if detection.anomaly || (judgement.evidence && detection.score >= EVIDENCE_SCORE) {
                     observations.push(Observation {
                         info: Arc::clone(series.info()),
@@ -196,6 +201,7 @@ impl Shard {
                     });
                 }
             }
+            drop(whys);
             self.look_ahead();
         }
         // The message goes even without observations: the coordinator learns how far the lane's clock has come. A closed
@@ -205,6 +211,7 @@ impl Shard {
             newest: samples.iter().map(|s| s.at).max(),
             taken: samples.len() as u64 - refused.values().map(|r| r.0).sum::<u64>(),
             observations,
+            provisional,
         });
         refused
             .into_iter()

@@ -283,6 +283,7 @@ impl Correlator {
                     member.score = point.score;
                     member.observed = point.value;
                     member.expected = point.expected;
+                    member.quiet_at = point.quiet_at;
                 }
             }
             None => {
@@ -305,6 +306,7 @@ impl Correlator {
                         score: worst.score,
                         observed: worst.value,
                         expected: worst.expected,
+                        quiet_at: worst.quiet_at,
                         reason: reason.unwrap_or_default(),
                     },
                 );
