@@ -3,6 +3,8 @@
 
 mod extras;
 mod ruling;
+#[cfg(test)]
+mod scenarios;
 
 use crate::context::{Adjust, Context, Judgement};
 use crate::detect::fast::Fast;

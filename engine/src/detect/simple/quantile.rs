@@ -103,7 +103,7 @@ fn bin(value: f64) -> i32 {
     if size < SMALLEST {
         return 0;
     }
-    let bin = ((size / SMALLEST).ln() / width()).floor() as i32 + 1;
+    let bin = ((size.ln() - SMALLEST.ln()) / width()).floor() as i32 + 1;
     if value < 0.0 { -bin } else { bin }
 }
 
@@ -112,6 +112,6 @@ fn middle(bin: i32) -> f64 {
     if bin == 0 {
         return 0.0;
     }
-    let lower = SMALLEST * (f64::from(bin.abs() - 1) * width()).exp();
+    let lower = (SMALLEST.ln() + f64::from(bin.abs() - 1) * width()).exp();
     (lower * (1.0 + ACCURACY)).min(f64::MAX).copysign(f64::from(bin))
 }
