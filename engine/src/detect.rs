@@ -9,9 +9,9 @@
 mod autoencoder;
 mod calibration;
 mod config;
+mod counterfactual;
 mod detector;
 pub mod device;
-mod counterfactual;
 mod explain;
 pub mod fast;
 mod forest;

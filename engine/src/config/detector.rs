@@ -155,7 +155,10 @@ fn limits(names: [&str; 2], ends: [Option<f64>; 2], for_ms: i64, place: &mut Pla
     if let (Some(above), Some(below)) = (above, below)
         && below >= above
     {
-        let text = format!("{below} must be less than {} ({above}): every value would break one", names[0]);
+        let text = format!(
+            "{below} must be less than {} ({above}): every value would break one",
+            names[0]
+        );
         place.problem(names[1], &text);
         return None;
     }

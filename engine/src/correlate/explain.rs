@@ -222,12 +222,15 @@ impl Context<'_> {
                 member.entity,
                 self.member_change(incident, member),
                 clock(member.onset),
-                incident.infos.get(&member.series).map_or_else(String::new, |info| kept_quiet(
-                    info,
-                    member.observed,
-                    member.expected,
-                    member.quiet_at
-                ))
+                incident
+                    .infos
+                    .get(&member.series)
+                    .map_or_else(String::new, |info| kept_quiet(
+                        info,
+                        member.observed,
+                        member.expected,
+                        member.quiet_at
+                    ))
             ),
             confidence,
             evidence: vec![member.series],

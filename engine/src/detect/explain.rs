@@ -79,7 +79,9 @@ impl Detector {
     /// How rare, in decades, where that is worth a word.
     fn rarity(&self, detection: &Detection, why: Option<&Why>) -> Option<f32> {
         let known = why.map(|why| why.decades);
-        let decades = known.unwrap_or_else(|| (detection.score >= 0.5 && detection.votes.simple.is_none()).then(|| self.decades(detection)));
+        let decades = known.unwrap_or_else(|| {
+            (detection.score >= 0.5 && detection.votes.simple.is_none()).then(|| self.decades(detection))
+        });
         decades.map(|decades| decades.min(12.0))
     }
 }
@@ -111,7 +113,11 @@ fn kept_quiet(detection: &Detection, why: &Why) -> String {
         (Some(quiet), none) => {
             let expected = detection.expected.map_or(quiet.value, |e| e.mean);
             let side = if quiet.beyond > quiet.value { "less" } else { "more" };
-            let or = if none { String::new() } else { format!(", or with {settings}") };
+            let or = if none {
+                String::new()
+            } else {
+                format!(", or with {settings}")
+            };
             format!(
                 "; at {} or {side} it would have kept quiet{or}",
                 number_towards(quiet.value, expected)
@@ -136,14 +142,26 @@ fn members(detection: &Detection, why: Option<&Why>) -> Vec<MemberEvidence> {
         })
     };
     let entries = [
-        entry("decomposition", votes.stl, word(deviations, "distance from the expected course")),
-        entry("isolation forest", votes.forest, word(splits, "how alone the residuals stand")),
+        entry(
+            "decomposition",
+            votes.stl,
+            word(deviations, "distance from the expected course"),
+        ),
+        entry(
+            "isolation forest",
+            votes.forest,
+            word(splits, "how alone the residuals stand"),
+        ),
         entry(
             "autoencoder",
             votes.autoencoder,
             word(rebuilt, "how badly the window is rebuilt"),
         ),
-        entry("novelty", votes.novelty, word(nearest, "distance from every value seen before")),
+        entry(
+            "novelty",
+            votes.novelty,
+            word(nearest, "distance from every value seen before"),
+        ),
         entry(
             "simple detector",
             votes.simple,
@@ -159,7 +177,10 @@ fn deviations(saw: &Saw) -> String {
     } else {
         "the forecast"
     };
-    format!("saw {} standard deviations from {from}", number(f64::from(saw.deviations)))
+    format!(
+        "saw {} standard deviations from {from}",
+        number(f64::from(saw.deviations))
+    )
 }
 
 fn splits(saw: &Saw) -> String {
@@ -195,7 +216,10 @@ pub(super) fn span(millis: i64) -> String {
     if millis == UNITS[0].0 {
         return "day".to_owned();
     }
-    let (unit, name) = UNITS.into_iter().find(|(unit, _)| millis >= 2 * unit).unwrap_or((1000, "s"));
+    let (unit, name) = UNITS
+        .into_iter()
+        .find(|(unit, _)| millis >= 2 * unit)
+        .unwrap_or((1000, "s"));
     format!("{} {name}", number(millis as f64 / unit as f64))
 }
 
@@ -290,7 +314,13 @@ mod tests {
 
     #[test]
     fn spans_are_written_for_people() {
-        for (millis, text) in [(86_400_000, "day"), (604_800_000, "7 days"), (7_200_000, "2 h"), (1_920_000, "32 min"), (90_000, "90 s")] {
+        for (millis, text) in [
+            (86_400_000, "day"),
+            (604_800_000, "7 days"),
+            (7_200_000, "2 h"),
+            (1_920_000, "32 min"),
+            (90_000, "90 s"),
+        ] {
             assert_eq!(span(millis), text);
         }
     }

@@ -214,15 +214,18 @@ impl Simple {
             Rule::Static(_) => return (None, 1.0),
             Rule::KSigma { k, past, .. } => {
                 let known = past.len() as f64 / MIN_SAMPLES as f64;
-                (known, past.mean_and_deviation().map(|(mean, deviation)| {
-                    let scale = deviation.max(ROUNDING * mean.abs()).max(f64::MIN_POSITIVE);
-                    Expected {
-                        mean,
-                        lower: mean - k * scale,
-                        upper: mean + k * scale,
-                        scale,
-                    }
-                }))
+                (
+                    known,
+                    past.mean_and_deviation().map(|(mean, deviation)| {
+                        let scale = deviation.max(ROUNDING * mean.abs()).max(f64::MIN_POSITIVE);
+                        Expected {
+                            mean,
+                            lower: mean - k * scale,
+                            upper: mean + k * scale,
+                            scale,
+                        }
+                    }),
+                )
             }
             Rule::Percentile { p, past, .. } => {
                 let known = past.len() as f64 * (1.0 - p / 100.0) / MIN_BEYOND;
@@ -268,7 +271,11 @@ impl Simple {
 /// What a broken limit says; `name` is how the limit was set.
 pub fn broken_limit(name: &str, limit: f64, value: f64) -> String {
     let side = if value > limit { "above" } else { "below" };
-    format!("{name} limit (set in halo.toml): {} is {side} {}", number(value), number(limit))
+    format!(
+        "{name} limit (set in halo.toml): {} is {side} {}",
+        number(value),
+        number(limit)
+    )
 }
 
 /// The setting of a limit under which `value` would not break it.

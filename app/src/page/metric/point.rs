@@ -65,7 +65,12 @@ fn Point(metric: String, point: SeriesPoint, hovered: bool) -> impl IntoView {
 
 fn decision(point: &SeriesPoint) -> String {
     if point.votes.simple.is_some() {
-        return if point.anomaly { "anomaly by the rule set for it" } else { "normal" }.to_owned();
+        return if point.anomaly {
+            "anomaly by the rule set for it"
+        } else {
+            "normal"
+        }
+        .to_owned();
     }
     if point.provisional {
         return "provisional, not confirmed".to_owned();

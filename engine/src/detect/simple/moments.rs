@@ -79,7 +79,9 @@ impl Moments {
     }
 
     fn all(&self) -> Part {
-        self.parts.back().map_or(self.closed, |(_, newest)| self.closed.merge(*newest))
+        self.parts
+            .back()
+            .map_or(self.closed, |(_, newest)| self.closed.merge(*newest))
     }
 }
 

@@ -47,7 +47,10 @@ fn a_rolling_day_is_what_pandas_and_numpy_say() {
         }
         assert_eq!((moments.len(), sketch.len()), (288, 288));
         let (our_mean, our_deviation) = moments.mean_and_deviation().unwrap();
-        assert!((our_mean - mean).abs() < 1e-8 && (our_deviation - deviation).abs() < 1e-8, "{i}: {our_mean} {our_deviation}");
+        assert!(
+            (our_mean - mean).abs() < 1e-8 && (our_deviation - deviation).abs() < 1e-8,
+            "{i}: {our_mean} {our_deviation}"
+        );
         for (q, expected) in [0.01, 0.5, 0.99].into_iter().zip(quantiles) {
             let ours = sketch.quantile(q).unwrap();
             assert!((ours / expected - 1.0).abs() <= 0.0051, "{i} {q}: {ours} {expected}");
@@ -77,10 +80,17 @@ fn k_sigma_speaks_beyond_k_deviations_and_says_so() {
     assert!(!read(3.99).anomaly && read(4.01).anomaly && read(-4.01).anomaly);
     assert!((read(4.01).vote.score - 0.7).abs() < 0.01 && read(2.0).vote.score < 0.6);
     let text = own.describe(mean + 4.2 * deviation);
-    assert_eq!(text, "k-sigma (set in halo.toml): 4.2 sigma above the mean of the last day");
+    assert_eq!(
+        text,
+        "k-sigma (set in halo.toml): 4.2 sigma above the mean of the last day"
+    );
     assert_eq!(own.settings(mean + 4.25 * deviation), Some("k = 4.3".to_owned()));
     // Latency that falls hurts nobody; too few samples say nothing.
-    assert!(!simple(&choice, "latency", 504).read(at(504), mean - 9.0 * deviation).anomaly);
+    assert!(
+        !simple(&choice, "latency", 504)
+            .read(at(504), mean - 9.0 * deviation)
+            .anomaly
+    );
     let young = simple(&choice, "queue_depth", 20).read(at(20), 1e6);
     assert!(!young.anomaly && young.expected.is_none() && young.confidence < 0.7);
 }

@@ -259,7 +259,10 @@ async fn a_broken_limit_is_explained_with_its_evidence() {
     };
     let [last, anomaly] = [detail.evidence.unwrap(), detail.last_anomaly.unwrap()];
     assert!(!last.anomaly && last.sentence == detail.explanation, "{last:?}");
-    assert!(anomaly.anomaly && anomaly.at == Timestamp(1_699_999_006_000), "{anomaly:?}");
+    assert!(
+        anomaly.anomaly && anomaly.at == Timestamp(1_699_999_006_000),
+        "{anomaly:?}"
+    );
     assert!(anomaly.quiet_at.is_some_and(|v| (v - 5.0).abs() < 1e-2), "{anomaly:?}");
     let sentence = "latency of web was 6; static limit (set in halo.toml): 6 is above 5";
     assert!(anomaly.sentence.starts_with(sentence), "{}", anomaly.sentence);

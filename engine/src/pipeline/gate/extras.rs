@@ -1,8 +1,8 @@
 //! What configuration puts in the ensemble's place, or beside it: a simple detector, fixed limits.
 
 use crate::context::{Adjust, Settings};
-use crate::detect::simple::{Held, Limits, Simple, broken_limit, limit_setting};
 use crate::detect::Detection;
+use crate::detect::simple::{Held, Limits, Simple, broken_limit, limit_setting};
 use crate::series::SeriesInfo;
 use wire::Timestamp;
 use wire::series::Votes;
@@ -83,7 +83,10 @@ impl Extras {
 
     /// What decided about `value`, which was called an anomaly, in words.
     pub(super) fn decided(&self, value: f64, adjust: &Adjust, detection: &Detection) -> Option<String> {
-        let own = self.simple.as_ref().filter(|_| detection.votes.simple.is_some_and(|v| v.vote));
+        let own = self
+            .simple
+            .as_ref()
+            .filter(|_| detection.votes.simple.is_some_and(|v| v.vote));
         let own = own.map(|simple| simple.describe(judged(simple, value, adjust)));
         let beside = self.limits.as_ref().and_then(|(limits, _)| limits.broken(value));
         let beside = beside.filter(|_| detection.breach.is_some());
@@ -107,7 +110,9 @@ impl Extras {
 
     /// Whether `value` breaks a limit that stands beside a detector.
     pub(super) fn breaks_beside(&self, value: f64) -> bool {
-        self.limits.as_ref().is_some_and(|(limits, _)| limits.broken(value).is_some())
+        self.limits
+            .as_ref()
+            .is_some_and(|(limits, _)| limits.broken(value).is_some())
     }
 }
 

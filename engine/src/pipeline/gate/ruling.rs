@@ -63,7 +63,11 @@ impl Case<'_> {
             saw.nearest = saw.nearest.map(|distance| distance * self.adjust.factor);
             saw
         });
-        let quiet = if search { self.quiet(detector, met, ensemble, detection) } else { None };
+        let quiet = if search {
+            self.quiet(detector, met, ensemble, detection)
+        } else {
+            None
+        };
         Why {
             saw,
             decided: self.decided(detection),
@@ -105,7 +109,9 @@ impl Case<'_> {
     }
 
     fn decided(&self, detection: &Detection) -> Option<String> {
-        let extras = self.extras.and_then(|extras| extras.decided(detection.value, &self.adjust, detection));
+        let extras = self
+            .extras
+            .and_then(|extras| extras.decided(detection.value, &self.adjust, detection));
         let out_of_range = self.is_out_of_range(detection.value);
         extras.or_else(|| out_of_range.then(|| "outside of data_range (set in halo.toml)".to_owned()))
     }

@@ -97,7 +97,10 @@ fn a_provisional_signal_that_is_confirmed_is_where_the_incident_begins() {
     let confirmed = confirmed.expect("confirmed within a minute");
     assert_eq!(confirmed.signal.map(|s| s.state), Some(SignalState::Confirmed));
     assert_eq!(confirmed.began(), first.at);
-    assert_eq!((world.counts.raised, world.counts.confirmed, world.counts.dropped), (1, 1, 0));
+    assert_eq!(
+        (world.counts.raised, world.counts.confirmed, world.counts.dropped),
+        (1, 1, 0)
+    );
     let incidents = world.incidents();
     assert_eq!(incidents.len(), 1);
     assert_eq!(incidents[0].started, first.at);
@@ -118,7 +121,10 @@ fn what_the_ensemble_does_not_confirm_is_dropped_and_never_an_incident() {
     let (dropped, waiting) = states.split_last().unwrap();
     assert_eq!((waiting.len(), *dropped), (5, SignalState::Dropped), "after a minute");
     assert!(waiting.iter().all(|state| *state == SignalState::Provisional));
-    assert_eq!((world.counts.raised, world.counts.confirmed, world.counts.dropped), (1, 0, 1));
+    assert_eq!(
+        (world.counts.raised, world.counts.confirmed, world.counts.dropped),
+        (1, 0, 1)
+    );
     assert!(world.incidents().is_empty());
 }
 
@@ -170,9 +176,16 @@ fn a_fixed_limit_counts_from_the_first_sample_on_and_whatever_is_usual() {
         assert_eq!(detection.anomaly, i >= 2, "minute {i}");
     }
     let last = world.take(200, full(200));
-    assert!(last.quiet_at.is_some_and(|v| (v - 0.9).abs() < 1e-3), "{:?}", last.quiet_at);
+    assert!(
+        last.quiet_at.is_some_and(|v| (v - 0.9).abs() < 1e-3),
+        "{:?}",
+        last.quiet_at
+    );
     let text = world.sentence(&last);
-    assert!(text.contains("static limit (set in halo.toml)") && text.contains("limit_above = 0.95"), "{text}");
+    assert!(
+        text.contains("static limit (set in halo.toml)") && text.contains("limit_above = 0.95"),
+        "{text}"
+    );
     let incidents = world.incidents();
     assert_eq!((incidents.len(), incidents[0].started), (1, world.at(2)));
     assert!(!world.take(201, 0.5).anomaly);
@@ -189,11 +202,17 @@ fn a_simple_detector_decides_alone_and_says_what_would_have_kept_it_quiet() {
     let history = ordinary(600);
     let mut world = World::new(&toml(4.0), "queue_depth", 60, &history);
     let detection = world.take(600, 20.0);
-    assert!(detection.anomaly && detection.votes.count() == 0, "the ensemble has no say");
+    assert!(
+        detection.anomaly && detection.votes.count() == 0,
+        "the ensemble has no say"
+    );
     assert!(detection.votes.simple.is_some_and(|own| own.vote));
     let text = world.sentence(&detection);
     assert!(text.contains("k-sigma (set in halo.toml): "), "{text}");
-    assert!(text.contains("sigma above the mean of the last day") && text.contains("or less it would have kept quiet"), "{text}");
+    assert!(
+        text.contains("sigma above the mean of the last day") && text.contains("or less it would have kept quiet"),
+        "{text}"
+    );
     let why = world.why().clone();
     let quiet = why.quiet.unwrap();
     let again = |value| decision(&toml(4.0), "queue_depth", 60, &history, value).anomaly;
@@ -224,7 +243,10 @@ fn at_the_value_that_is_named_the_whole_loop_keeps_quiet_and_beyond_it_does_not(
             assert!(!again(toml, quiet.value), "{toml} {value}: {quiet:?}");
             assert!(again(toml, quiet.beyond), "{toml} {value}: {quiet:?}");
             let way = (quiet.value - quiet.beyond).abs() / (detection.value - quiet.value).abs().max(1e-9);
-            assert!(way < 0.2 || (detection.value - quiet.value).abs() < 0.1 * factor, "a little: {quiet:?}");
+            assert!(
+                way < 0.2 || (detection.value - quiet.value).abs() < 0.1 * factor,
+                "a little: {quiet:?}"
+            );
             for setting in &why.settings {
                 let with = format!("{toml}\n[[series]]\n{setting}\n");
                 assert!(!again(&with, detection.value), "{with}");
@@ -247,7 +269,10 @@ fn each_member_says_what_it_saw() {
         let own = evidence.members.iter().find(|m| m.member == member).unwrap();
         own.saw.clone()
     };
-    assert!(saw("decomposition").contains("standard deviations from the"), "{evidence:?}");
+    assert!(
+        saw("decomposition").contains("standard deviations from the"),
+        "{evidence:?}"
+    );
     assert!(saw("isolation forest").contains("splits, "), "{evidence:?}");
     // Known values end near 12.04.
     assert_eq!(saw("novelty"), "the nearest value seen before is 48 away");
