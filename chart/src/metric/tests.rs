@@ -171,6 +171,7 @@ fn a_chart_with_everything_is_drawn_as_before() {
             vote: false,
         }),
         novelty: Some(MemberVote { score: 0.9, vote: true }),
+        simple: None,
     };
     let mut full = detail(points);
     full.markers = vec![Marker {
