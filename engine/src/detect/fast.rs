@@ -5,7 +5,7 @@
 //! many of the baseline's own deviations, and for counts many events, more than chance gives (Poisson). So the first error of
 //! an idle service is not hot. A hot series raises a signal; it is no anomaly, and pages nobody. If the ensemble calls an
 //! anomaly in time, that anomaly began when the signal did; if not, the signal is dropped, and the series must cool down
-//! before it can raise another. O(1) a sample, about 150 bytes for each series that uses it. Times are the data's own.
+//! before it can raise another. O(1) a sample, about 200 bytes for each series that uses it. Times are the data's own.
 
 use crate::features::Polarity;
 use wire::Timestamp;
@@ -23,6 +23,8 @@ const PEAK_MS: f64 = 86_400_000.0;
 const MIN_DEVIATIONS: f64 = 6.0;
 /// A baseline below this part of the level is none: a ratio that was 0 needs a second sample, one request may have failed.
 const NOTHING: f64 = 0.01;
+/// Hot samples in a row after which they teach all the same: nobody objected.
+const LONG_RUN: u8 = 64;
 /// Mean absolute deviation to standard deviation of a normal.
 const TO_SIGMA: f64 = 1.2533;
 /// Where differences cannot overflow.
@@ -187,7 +189,12 @@ impl Fast {
         };
         match self.state {
             // The ensemble was as fast: nothing is provisional.
-            State::Calm | State::Cooling if anomaly => Step::default(),
+            State::Calm | State::Cooling if anomaly => {
+                if hot {
+                    self.state = State::Cooling;
+                }
+                Step::default()
+            }
             State::Calm if hot => {
                 self.state = State::Raised { since: at, told: true };
                 said(SignalState::Provisional, at, true)
@@ -278,7 +285,8 @@ impl Fast {
     fn learn(&mut self, passed_ms: f64) {
         self.peak -= self.peak * (passed_ms / PEAK_MS).min(1.0);
         // What may be a fault teaches nothing until somebody has said that it is none.
-        if self.hot > 0 && !matches!(self.state, State::Cooling) || matches!(self.state, State::Confirmed(_)) {
+        let suspect = (1..LONG_RUN).contains(&self.hot) && !matches!(self.state, State::Cooling);
+        if suspect || matches!(self.state, State::Confirmed(_)) {
             return;
         }
         self.seen = self.seen.saturating_add(1);
@@ -419,6 +427,16 @@ mod tests {
             states[raised + 7..].iter().all(Option::is_none),
             "it is the new normal, once"
         );
+    }
+
+    #[test]
+    fn what_the_ensemble_called_at_once_is_not_raised_when_it_has_become_normal() {
+        let (mut fast, now) = lived("errors", 60, |i| ordinary(i, 10.0));
+        for i in 0..500 {
+            let hot = fast.look(at(now + 60 * i), 60.0, true);
+            assert!(hot || i > 0);
+            assert_eq!(fast.step(at(now + 60 * i), hot, i < 20), Step::default(), "sample {i}");
+        }
     }
 
     #[test]
