@@ -4,6 +4,7 @@
 //! dotted field. Everything has a safe default, so an empty file is a valid configuration.
 
 mod context;
+mod detector;
 mod models;
 
 pub use context::{OneOrMany, RawCalendar, RawEvidence, RawEvidenceTable, RawSeries, RawTime, RawWindow};
@@ -123,6 +124,23 @@ pub struct RawConfig {
 pub struct RawDetect {
     /// False alerts per series and day to aim for; default 0.01.
     pub false_alerts_per_series_per_day: Option<f64>,
+    pub fast: RawFast,
+}
+
+/// `[detect.fast]`: provisional signals within one sample.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawFast {
+    /// Whether metrics about errors use it; default true.
+    pub enabled: Option<bool>,
+    /// So many times the baseline; default 3.
+    pub factor: Option<f64>,
+    /// Meant over so many seconds; default 30.
+    pub window_secs: Option<u32>,
+    /// Within so many seconds the ensemble confirms, or the signal is dropped; default 60.
+    pub confirm_secs: Option<u32>,
+    /// Fewer events in the window prove nothing; default 5.
+    pub min_events: Option<f64>,
 }
 
 /// `[host]`
@@ -188,6 +206,7 @@ impl TryFrom<RawConfig> for Config {
             });
             config.detect.false_alerts_per_series_per_day = rate;
         }
+        config.detect.fast = detector::fast(&raw.detect.fast, &mut problems);
         if raw.host.enabled.unwrap_or(true) {
             let secs = raw.host.interval_secs.unwrap_or(5);
             check(&mut problems, (1..=3600).contains(&secs), || {

@@ -10,17 +10,21 @@ mod autoencoder;
 mod calibration;
 mod certainty;
 mod config;
+mod counterfactual;
 mod detector;
 pub mod device;
 mod explain;
+pub mod fast;
 mod forest;
 mod kernel;
 mod models;
 mod novelty;
 mod salience;
+pub mod simple;
 mod tail;
 pub mod train;
 mod weights;
+mod why;
 mod window;
 
 #[cfg(test)]
@@ -31,9 +35,12 @@ mod tests;
 pub use autoencoder::{Autoencoder, HIDDEN, LATENT, Reconstruction, WINDOW};
 pub use certainty::{Alert, Certainty};
 pub use config::DetectConfig;
-pub use detector::{Detector, SeriesState};
+pub use counterfactual::{Quiet, nearest_quiet};
+pub use detector::{Before, Detector, SeriesState};
+pub use fast::{FastConfig, Signal, SignalState};
 pub use forest::{ForestError, IsolationForest, IsolationForestParams};
 pub use models::{Models, Training};
+pub use why::{Saw, Why};
 
 /// The threshold of every metric class before feedback moves it: the score of a sample exactly as rare as the setting
 /// allows.
@@ -57,10 +64,24 @@ pub struct Detection {
     /// [`Effort::Lazy`] it lacks the autoencoder where that was not asked.
     pub salience: f32,
     pub votes: Votes,
-    /// At least two members agree and the calibration confirms.
+    /// At least two members agree and the calibration confirms; or what configuration names in their place says so.
     pub anomaly: bool,
+    /// What the fast layer says, where it says something. It is no anomaly by itself.
+    pub signal: Option<Signal>,
+    /// The fixed limit that the value broke.
+    pub breach: Option<f64>,
+    /// Of an anomaly: the last value on the way from expected to observed that would have been none, if there is one.
+    pub quiet_at: Option<f64>,
     /// How well the baseline is learnt, 0..1.
     pub confidence: f32,
+}
+
+impl Detection {
+    /// When the trouble of an anomaly began: with the provisional signal that it confirms, if there was one.
+    pub fn began(&self) -> Timestamp {
+        let confirmed = self.signal.filter(|signal| signal.state == SignalState::Confirmed);
+        confirmed.map_or(self.at, |signal| signal.since.min(self.at))
+    }
 }
 
 /// What a sample should have been.

@@ -15,7 +15,7 @@ pub(crate) mod residual;
 pub(crate) mod season;
 pub(crate) mod zone;
 
-pub use baseline::{BaselineSlot, Baselines, WARM_UP};
+pub use baseline::{BaselineBefore, BaselineSlot, Baselines, WARM_UP};
 pub use outlook::Outlook;
 pub use polarity::Polarity;
 pub use residual::{FEATURES, Residual, compress};

@@ -44,6 +44,18 @@ pub fn metrics_text(status: &Status) -> String {
         "Incidents opened.",
         &one(status.incidents as f64),
     );
+    let provisional = &status.provisional;
+    let states = [
+        ("raised", provisional.raised),
+        ("confirmed", provisional.confirmed),
+        ("dropped", provisional.dropped),
+    ];
+    family(
+        "halo_provisional_signals_total",
+        "counter",
+        "Provisional signals of the fast layer, by what became of them.",
+        &states.map(|(state, n)| (format!("{{state=\"{state}\"}}"), n as f64)),
+    );
     family(
         "halo_kill_switch",
         "gauge",
@@ -99,12 +111,16 @@ fn escape(value: &str) -> String {
 mod tests {
     use super::*;
     use wire::Timestamp;
-    use wire::status::{Source, SourceState};
+    use wire::status::{Provisional, Source, SourceState};
 
     #[test]
     fn the_text_is_what_prometheus_parses() {
         let status = Status {
             samples: 12,
+            provisional: Provisional {
+                confirmed: 2,
+                ..Provisional::default()
+            },
             sources: vec![Source {
                 name: "a\"b".to_owned(),
                 kind: "test".to_owned(),
@@ -121,6 +137,7 @@ mod tests {
         let text = metrics_text(&status);
         assert!(text.contains("# TYPE halo_samples_total counter\nhalo_samples_total 12\n"));
         assert!(text.contains("halo_source_rejected_total{source=\"a\\\"b\",reason=\"too_old\"} 3\n"));
+        assert!(text.contains("halo_provisional_signals_total{state=\"confirmed\"} 2\n"));
         assert!(text.contains("halo_source_last_timestamp_seconds{source=\"a\\\"b\"} 1.5\n"));
     }
 }

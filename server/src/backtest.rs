@@ -49,6 +49,7 @@ pub fn run(args: &BacktestArgs) -> Result<String> {
         effort: Effort::Full,
         detect: DetectConfig {
             false_alerts_per_series_per_day: args.false_alerts,
+            ..DetectConfig::default()
         },
     };
     let models = Arc::new(Models::bundled()?);

@@ -76,6 +76,9 @@ pub struct Member {
     pub score: f32,
     pub observed: f64,
     pub expected: f64,
+    /// The last value on the way from expected to observed at which the detector would have kept quiet.
+    #[serde(default)]
+    pub quiet_at: Option<f64>,
     /// Why it is in: overlap in time, path in the graph, same entity.
     pub reason: String,
     /// Chance that its alert is about real trouble, 0..1, by the calibration.

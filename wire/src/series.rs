@@ -62,6 +62,9 @@ pub struct SeriesSummary {
     pub score: f32,
     /// How well the baseline is learnt, 0..1. Below 1 the expected band is provisional.
     pub confidence: f32,
+    /// Since when the fast layer suspects trouble that the ensemble has neither confirmed nor dropped. Nobody is paged for it.
+    #[serde(default)]
+    pub provisional: Option<Timestamp>,
     /// Most recent values, oldest first, for a sparkline; gaps are `None`.
     pub spark: Vec<Option<f32>>,
 }
@@ -86,6 +89,9 @@ pub struct Votes {
     /// Distance from every value seen before.
     #[serde(default)]
     pub novelty: Option<MemberVote>,
+    /// A simple detector that configuration names in place of the members. It decides alone.
+    #[serde(default)]
+    pub simple: Option<MemberVote>,
 }
 
 /// A member of the ensemble, as one that votes.
@@ -120,7 +126,7 @@ impl Votes {
             .filter(|voter| self.of(*voter).is_some_and(|m| m.vote))
     }
 
-    /// How many members say "anomalous".
+    /// How many members say "anomalous"; a simple detector is none.
     pub fn count(&self) -> u8 {
         [self.stl, self.forest, self.autoencoder, self.novelty]
             .iter()
@@ -147,6 +153,54 @@ pub struct SeriesPoint {
     pub votes: Votes,
     /// The product's decision: at least two members agree and the calibration confirms.
     pub anomaly: bool,
+    /// The fast layer suspected trouble here, and the ensemble had not yet spoken.
+    #[serde(default)]
+    pub provisional: bool,
+}
+
+/// What is behind a decision, part by part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    pub at: Timestamp,
+    /// All of it in one sentence.
+    pub sentence: String,
+    pub anomaly: bool,
+    pub value: f64,
+    /// Expected value and band; `None` before the baseline exists.
+    #[serde(default)]
+    pub expected: Option<f64>,
+    #[serde(default)]
+    pub lower: Option<f64>,
+    #[serde(default)]
+    pub upper: Option<f64>,
+    /// What each member saw, in its own words.
+    #[serde(default)]
+    pub members: Vec<MemberEvidence>,
+    /// One clean sample in `10^decades` is as strange.
+    #[serde(default)]
+    pub decades: Option<f32>,
+    /// Since when it lasts, and for how many samples.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+    #[serde(default)]
+    pub samples: u32,
+    /// The last value on the way from expected to observed at which the detector would have kept quiet.
+    #[serde(default)]
+    pub quiet_at: Option<f64>,
+    /// Settings that would have kept it quiet as well, such as `min_abs_deviation = 0.4`.
+    #[serde(default)]
+    pub settings: Vec<String>,
+}
+
+/// One member's part of the evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberEvidence {
+    pub member: String,
+    /// 0..1, calibrated.
+    pub score: f32,
+    pub vote: bool,
+    /// Such as "isolated it in 4.1 splits, 8.2 are ordinary".
+    pub saw: String,
 }
 
 /// A vertical marker on a chart.
@@ -191,6 +245,12 @@ pub struct SeriesDetail {
     pub threshold: f32,
     /// One sentence about the last sample: expected, observed, how rare, since when.
     pub explanation: String,
+    /// What is behind the decision on the last sample.
+    #[serde(default)]
+    pub evidence: Option<Evidence>,
+    /// The same of the last anomaly, if that is an earlier one.
+    #[serde(default)]
+    pub last_anomaly: Option<Evidence>,
     /// Samples seen, and samples needed before the baseline is trusted.
     pub seen: u64,
     pub needed: u64,

@@ -103,6 +103,9 @@ pub struct Status {
     /// Anomalous series spans before correlation: what would have been alerts.
     pub alerts: u64,
     pub incidents: u64,
+    /// What became of the fast layer's provisional signals.
+    #[serde(default)]
+    pub provisional: Provisional,
     pub sources: Vec<Source>,
     pub replay: Option<Replay>,
     pub models: Vec<Model>,
@@ -115,6 +118,23 @@ pub struct Status {
     /// What people made of its incidents.
     #[serde(default)]
     pub verdicts: Verdicts,
+}
+
+/// Provisional signals of the fast layer since the start. Those neither confirmed nor dropped wait for the ensemble.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provisional {
+    pub raised: u64,
+    pub confirmed: u64,
+    pub dropped: u64,
+}
+
+impl Provisional {
+    /// Adds another count.
+    pub fn add(&mut self, other: Self) {
+        self.raised += other.raised;
+        self.confirmed += other.confirmed;
+        self.dropped += other.dropped;
+    }
 }
 
 /// Who is asking.

@@ -3,6 +3,7 @@
 mod point;
 
 use crate::canvas::MetricChart;
+use crate::clock;
 use crate::component::{Empty, Failed, HealthBadge, HealthMark, Icon, Skeleton, Symbol};
 use crate::format;
 use crate::state::live;
@@ -215,12 +216,47 @@ fn Explanation(shown: RwSignal<Option<SeriesDetail>>) -> impl IntoView {
                 .map(|d| (d.seen, d.needed, d.summary.confidence))
         })
     });
+    let provisional = Memo::new(move |_| shown.with(|d| d.as_ref().and_then(|d| d.summary.provisional)));
+    let members = Memo::new(move |_| {
+        shown.with(|d| {
+            let evidence = d.as_ref().and_then(|d| d.evidence.as_ref());
+            evidence
+                .filter(|e| e.anomaly)
+                .map(|e| e.members.clone())
+                .unwrap_or_default()
+        })
+    });
+    let earlier = Memo::new(move |_| {
+        shown.with(|d| {
+            let anomaly = d.as_ref().and_then(|d| d.last_anomaly.as_ref());
+            anomaly.map(|e| (e.at, e.sentence.clone()))
+        })
+    });
     view! {
         <section class="card" aria-label="Explanation">
             {move || sentence.get().map(|(health, text)| view! {
                 <p class="sentence" data-testid="explanation">
                     <HealthMark health />
                     <span>{if text.is_empty() { unexplained(health).to_owned() } else { text }}</span>
+                </p>
+            })}
+            {move || provisional.get().map(|since| view! {
+                <p class="card__quiet" data-testid="provisional">
+                    "Provisional since " {format::date_clock(since, clock::zone_offset_minutes(since.as_millis()))}
+                    ": the ensemble has not confirmed it, and nobody is paged for it"
+                </p>
+            })}
+            {move || {
+                let members = members.get();
+                (!members.is_empty()).then(|| view! {
+                    <ul class="rows" data-testid="members-saw">
+                        {members.into_iter().map(|m| view! { <li><b>{m.member}</b> ": " {m.saw}</li> }).collect_view()}
+                    </ul>
+                })
+            }}
+            {move || earlier.get().map(|(at, sentence)| view! {
+                <p class="card__quiet" data-testid="last-anomaly">
+                    "Last anomaly, " {format::date_clock(at, clock::zone_offset_minutes(at.as_millis()))} ": " {sentence}
                 </p>
             })}
             {move || learning.get().map(|(seen, needed, confidence)| {

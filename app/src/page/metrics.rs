@@ -135,6 +135,9 @@ fn SeriesRow(first: SeriesSummary, shown: RwSignal<Option<Vec<SeriesSummary>>>) 
     let health = Memo::new(move |_| summary.with(|s| s.health));
     let learning = move || {
         summary.with(|s| {
+            if s.provisional.is_some() {
+                return Some("provisional signal".to_owned());
+            }
             (s.confidence < 1.0 && s.health != Health::Anomalous)
                 .then(|| format!("baseline {} learnt", format::percent(f64::from(s.confidence))))
         })

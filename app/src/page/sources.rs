@@ -71,6 +71,16 @@ fn Loop() -> impl IntoView {
                 testid="loop-anomalies"
             />
             <Stat
+                label="Provisional signals"
+                value=Signal::derive(move || live.status.with(|s| format::count(s.provisional.raised)))
+                note=Signal::derive(move || live.status.with(|s| format!(
+                    "{} confirmed, {} dropped",
+                    format::count(s.provisional.confirmed),
+                    format::count(s.provisional.dropped)
+                )))
+                testid="loop-provisional"
+            />
+            <Stat
                 label="Incidents"
                 value=Signal::derive(move || live.status.with(|s| format::count(s.incidents)))
                 note=Signal::derive(move || live.status.with(|s| format!(

@@ -17,6 +17,7 @@ fn point(at: i64, value: Option<f64>) -> SeriesPoint {
         score: 0.1,
         votes: Votes::default(),
         anomaly: false,
+        provisional: false,
     }
 }
 
@@ -41,6 +42,7 @@ fn detail(points: Vec<SeriesPoint>) -> SeriesDetail {
             last_value: None,
             score: 0.0,
             confidence: 1.0,
+            provisional: None,
             spark: Vec::new(),
         },
         from,
@@ -51,6 +53,8 @@ fn detail(points: Vec<SeriesPoint>) -> SeriesDetail {
         limit: None,
         threshold: 0.9,
         explanation: String::new(),
+        evidence: None,
+        last_anomaly: None,
         seen: 0,
         needed: 0,
     }
@@ -167,6 +171,7 @@ fn a_chart_with_everything_is_drawn_as_before() {
             vote: false,
         }),
         novelty: Some(MemberVote { score: 0.9, vote: true }),
+        simple: None,
     };
     let mut full = detail(points);
     full.markers = vec![Marker {

@@ -24,12 +24,25 @@
 //! entity = "tokyo-*"
 //! timezone = "Asia/Tokyo"
 //!
+//! [[series]]                       # a rule that anybody can compute, in the ensemble's place
+//! metric = "queue_depth"
+//! detector = "k-sigma"             # or percentile = 99, or static with above and below; "ensemble" is the default
+//! k = 4                            # standard deviations
+//! window = "1d"                    # of the past
+//! for = "5m"                       # as long as in a Prometheus alert rule
+//!
+//! [[series]]                       # a fixed limit beside whatever decides, also while that is still learning
+//! metric = "disk_usage"
+//! limit_above = 0.9                # and limit_below
+//! limit_for = "10m"
+//! fast = true                      # provisional signals within one sample, see `[detect.fast]`
+//!
 //! [calendar]
 //! files = ["holidays.ics"]
 //! timezone = "Europe/Berlin"       # of holidays, and of the days, weeks and months that baselines learn
 //! ```
 
-use super::check;
+use super::{check, detector};
 use crate::context::calendar::{Length, Schedule, Span, find_zone};
 use crate::context::{ContextConfig, Direction, Evidence, Glob, Kind, Selector, SeriesRule, Settings, When, Window};
 use serde::Deserialize;
@@ -124,6 +137,27 @@ pub struct RawSeries {
     pub post_deploy_minutes: Option<u32>,
     /// An IANA name: where its days are days; default that of `[calendar]`.
     pub timezone: Option<String>,
+    /// Who decides: `ensemble` (default), `percentile`, `k-sigma` or `static`.
+    pub detector: Option<String>,
+    /// Of `percentile`, in percent; default 99.
+    pub percentile: Option<f64>,
+    /// Of `k-sigma`, in standard deviations; default 4.
+    pub k: Option<f64>,
+    /// The past that these two look at, such as `1d` (default).
+    pub window: Option<String>,
+    /// How long the condition of a simple detector must hold, as in a Prometheus alert rule; default `5m` for `percentile`,
+    /// else at once.
+    #[serde(rename = "for")]
+    pub lasting: Option<String>,
+    /// Of `static`: values above, and below, are anomalies.
+    pub above: Option<f64>,
+    pub below: Option<f64>,
+    /// The same beside any detector, also while it warms up.
+    pub limit_above: Option<f64>,
+    pub limit_below: Option<f64>,
+    pub limit_for: Option<String>,
+    /// Whether the fast layer may raise provisional signals; default: for metrics about errors.
+    pub fast: Option<bool>,
 }
 
 /// `min_evidence`
@@ -205,13 +239,13 @@ pub(super) fn context(
 }
 
 /// Where problems belong.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     name: String,
     problems: &'a mut Vec<String>,
 }
 
 impl Place<'_> {
-    fn problem(&mut self, field: &str, text: &str) {
+    pub(super) fn problem(&mut self, field: &str, text: &str) {
         self.problems.push(format!("{}.{field}: {text}", self.name));
     }
 
@@ -227,7 +261,7 @@ impl Place<'_> {
         }
     }
 
-    fn check(&mut self, ok: bool, field: &str, text: &str) {
+    pub(super) fn check(&mut self, ok: bool, field: &str, text: &str) {
         let name = &self.name;
         check(self.problems, ok, || format!("{name}.{field}: {text}"));
     }
@@ -360,6 +394,9 @@ fn until(start: &str, end: String, zone: &str, place: &mut Place<'_>) -> Option<
 
 fn rule(raw: RawSeries, place: &mut Place<'_>) -> SeriesRule {
     let mut settings = Settings {
+        detector: detector::choice(&raw, place),
+        limits: detector::beside(&raw, place),
+        fast: raw.fast,
         direction: place.direction(raw.direction.as_deref()),
         min_abs_deviation: raw.min_abs_deviation,
         min_rel_deviation: raw.min_rel_deviation,

@@ -299,8 +299,10 @@ impl Context {
                 strange |= out_of_range;
             }
         }
-        if strange {
-            judgement.suppressed = self.objection(slot, detection, quality, out_of_range);
+        // A broken limit is trouble whatever is usual.
+        let absolute = out_of_range || detection.breach.is_some();
+        if strange || absolute {
+            judgement.suppressed = self.objection(slot, detection, quality, absolute);
             judgement.anomaly = judgement.suppressed.is_none();
             judgement.evidence &= matches!(
                 judgement.suppressed,
@@ -321,6 +323,16 @@ impl Context {
         !shadow && self.adjust(slot, at).learn
     }
 
+    /// Why an anomaly of this value would alert nobody, if it were one.
+    pub fn objects(&mut self, slot: usize, detection: &Detection, quality: f32) -> Option<Reason> {
+        self.objection(slot, detection, quality, false)
+    }
+
+    /// What configuration says about the series in `slot`, where it says anything.
+    pub fn settings(&self, slot: usize) -> Option<&Settings> {
+        self.slots[slot].rare.as_ref().map(|rare| &rare.settings)
+    }
+
     fn is_after_deploy(&self, rare: &Rare, at: Timestamp) -> bool {
         let Some(after_ms) = rare.settings.post_deploy_ms else {
             return false;
@@ -332,8 +344,8 @@ impl Context {
         newest.is_some_and(|newest| at.millis_since(times[newest]) < after_ms)
     }
 
-    /// Why nobody is alerted: the strongest reason.
-    fn objection(&mut self, slot: usize, detection: &Detection, quality: f32, out_of_range: bool) -> Option<Reason> {
+    /// Why nobody is alerted: the strongest reason. `absolute`: the value is wrong whatever is usual.
+    fn objection(&mut self, slot: usize, detection: &Detection, quality: f32, absolute: bool) -> Option<Reason> {
         let own = &self.slots[slot];
         let (at, value) = (detection.at, detection.value);
         if quality < TRUSTED_QUALITY {
@@ -358,7 +370,7 @@ impl Context {
         let rare = own.rare.as_ref()?;
         let settings = &rare.settings;
         // A value that cannot be is one whatever is usual.
-        if !out_of_range {
+        if !absolute {
             if !settings.direction.unwrap_or(Direction::Both).covers(up) {
                 return Some(Reason::Direction);
             }
@@ -370,7 +382,8 @@ impl Context {
                 return Some(Reason::SmallDeviation);
             }
         }
-        let few = settings.min_samples.is_some_and(|least| own.seen < least);
+        // A limit needs no past.
+        let few = detection.breach.is_none() && settings.min_samples.is_some_and(|least| own.seen < least);
         let quiet = settings.evidence.as_ref().is_some_and(|evidence| {
             let level = self.board.level(&rare.entity, evidence, at);
             level.is_some_and(|level| level < evidence.at_least)

@@ -2,6 +2,7 @@
 
 use super::selector::{Glob, Selector};
 use super::window::Direction;
+use crate::detect::simple::{Choice, Limits};
 use jiff::tz::TimeZone;
 
 /// Settings of the series that a selector means.
@@ -32,6 +33,12 @@ pub struct Settings {
     pub post_deploy_ms: Option<i64>,
     /// Days, weeks and months of the series are those of this zone.
     pub zone: Option<TimeZone>,
+    /// Which detector decides.
+    pub detector: Option<Choice>,
+    /// Fixed limits beside the detector.
+    pub limits: Option<Limits>,
+    /// Whether the fast layer may raise provisional signals.
+    pub fast: Option<bool>,
 }
 
 /// A traffic metric of the same entity that must reach a level: one error of two requests proves nothing. Series that match
@@ -59,5 +66,8 @@ impl Settings {
         take(&mut self.shadow, &later.shadow);
         take(&mut self.post_deploy_ms, &later.post_deploy_ms);
         take(&mut self.zone, &later.zone);
+        take(&mut self.detector, &later.detector);
+        take(&mut self.limits, &later.limits);
+        take(&mut self.fast, &later.fast);
     }
 }

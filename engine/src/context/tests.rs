@@ -33,8 +33,12 @@ fn detection(at: i64, value: f64, mean: f64) -> Detection {
             forest: Some(MemberVote { score: 0.8, vote: true }),
             autoencoder: None,
             novelty: None,
+            simple: None,
         },
         anomaly: true,
+        signal: None,
+        breach: None,
+        quiet_at: None,
         confidence: 1.0,
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Point {
     pub score: f32,
     pub votes: Votes,
     pub anomaly: bool,
+    /// The last value on the way from expected to observed that would have been no anomaly.
+    pub quiet_at: Option<f64>,
 }
 
 /// The recent past of one series.
@@ -86,7 +88,7 @@ impl Evidence {
                 track.run += 1;
             } else {
                 track.run = 1;
-                track.run_start = point.at;
+                track.run_start = detection.began();
             }
             track.last_anomaly = Some(point.at);
         }
@@ -167,8 +169,13 @@ pub(super) fn class_weight(class: MetricClass) -> f64 {
 fn point_of(observation: &Observation) -> Point {
     let detection = &observation.detection;
     let score = f64::from(detection.score);
-    let (expected, signed, scale) = match detection.expected {
-        Some(e) => {
+    let (expected, signed, scale) = match (detection.expected, detection.breach) {
+        // What is usual does not excuse a broken limit.
+        (usual, Some(limit)) => {
+            let scale = usual.map_or(0.0, |e| e.scale).max(0.05 * limit.abs()).max(1e-9);
+            (limit, detection.value - limit, scale)
+        }
+        (Some(e), None) => {
             // A metric that never moved has a scale near zero; a change of 0.03 % of its level is still no deviation.
             let scale = e
                 .scale
@@ -177,9 +184,10 @@ fn point_of(observation: &Observation) -> Point {
                 .max(1e-9);
             (e.mean, detection.value - e.mean, scale)
         }
-        None => (detection.value, 10.0 * score * score, 1.0),
+        (None, None) => (detection.value, 10.0 * score * score, 1.0),
     };
     let excess = match (detection.expected, harmful_direction(&observation.info)) {
+        _ if detection.breach.is_some() => signed.abs(),
         (None, _) | (_, Direction::Both) => signed.abs(),
         (_, Direction::Up) => signed.max(0.0),
         (_, Direction::Down) => (-signed).max(0.0),
@@ -197,6 +205,7 @@ fn point_of(observation: &Observation) -> Point {
         votes: detection.votes,
         // Better than expected is no trouble, however rare.
         anomaly: detection.anomaly && excess > 0.0,
+        quiet_at: detection.quiet_at,
     }
 }
 

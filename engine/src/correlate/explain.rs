@@ -5,7 +5,7 @@
 mod words;
 
 pub(super) use words::joined;
-use words::{capitalized, change, change_since, relative, unexplained};
+use words::{capitalized, change, change_since, kept_quiet, relative, unexplained};
 
 use super::cause::{Ranked, Ranking};
 use super::evidence::{Evidence, Track};
@@ -218,10 +218,19 @@ impl Context<'_> {
         };
         let claim = |member: &Member, lead: &str, confidence: f32| Claim {
             text: format!(
-                "{lead} {}: {} at {}.",
+                "{lead} {}: {} at {}{}.",
                 member.entity,
                 self.member_change(incident, member),
-                clock(member.onset)
+                clock(member.onset),
+                incident
+                    .infos
+                    .get(&member.series)
+                    .map_or_else(String::new, |info| kept_quiet(
+                        info,
+                        member.observed,
+                        member.expected,
+                        member.quiet_at
+                    ))
             ),
             confidence,
             evidence: vec![member.series],
@@ -299,7 +308,7 @@ impl Context<'_> {
             ));
         }
         let (explained, apart): (Vec<EntityId>, Vec<EntityId>) =
-            others.iter().cloned().partition(|e| leads_to(incident, e, cause));
+            others.iter().cloned().partition(|e| incident.leads_to(e, cause));
         let mut text = match explained.len() {
             0 => format!("Without {cause} the others would still deviate: no call explains them by it."),
             n if n == others.len() => format!(
@@ -484,17 +493,4 @@ impl Context<'_> {
             None => member.metric.clone(),
         }
     }
-}
-
-/// Whether following the best explanation from dependency to dependency ends at `cause`.
-fn leads_to(incident: &Incident, entity: &EntityId, cause: &EntityId) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut at = entity;
-    while let Some(next) = incident.explained_by.get(at).filter(|_| seen.insert(at)) {
-        if next == cause {
-            return true;
-        }
-        at = next;
-    }
-    false
 }

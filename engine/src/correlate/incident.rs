@@ -166,6 +166,19 @@ impl Incident {
         }
     }
 
+    /// Whether following the best explanation from dependency to dependency, from `entity` on, ends at `cause`.
+    pub(super) fn leads_to(&self, entity: &EntityId, cause: &EntityId) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut at = entity;
+        while let Some(next) = self.explained_by.get(at).filter(|_| seen.insert(at)) {
+            if next == cause {
+                return true;
+            }
+            at = next;
+        }
+        false
+    }
+
     /// Writes a line into the timeline.
     pub(super) fn note(&mut self, at: Timestamp, actor: &str, text: String, about: Option<(EntityId, SeriesId)>) {
         if self.timeline.len() >= MAX_TIMELINE {

@@ -115,6 +115,9 @@ fn detect(base: &Baseline, at: Timestamp, value: f64) -> Detection {
         salience: 0.0,
         votes: Votes::default(),
         anomaly: score >= 0.8,
+        signal: None,
+        breach: None,
+        quiet_at: None,
         confidence: 1.0,
     }
 }

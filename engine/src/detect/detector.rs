@@ -1,5 +1,6 @@
 //! The ensemble over many series.
 
+mod counterfactual;
 mod decision;
 mod series;
 
@@ -11,6 +12,7 @@ use super::novelty::{Known, Novelties};
 use super::window::Windows;
 use super::{DetectConfig, Detection, Effort, Expected, Models};
 use crate::features::{BaselineSlot, Baselines, Outlook, Polarity};
+pub use counterfactual::Before;
 use decision::{CALIBRATE_EVERY, Pending};
 use jiff::tz::TimeZone;
 use series::Series;
@@ -55,6 +57,8 @@ pub struct Detector {
     series: Vec<Series>,
     slots: BTreeMap<SeriesId, usize>,
     pending: Vec<Pending>,
+    /// Positions in the last batch of what may be anomalies, with what they met.
+    before: Vec<(usize, Box<Before>)>,
     /// What masked series had learnt before.
     masked: BTreeMap<usize, Box<Kept>>,
 }
@@ -81,6 +85,7 @@ impl Detector {
             series: Vec::new(),
             slots: BTreeMap::new(),
             pending: Vec::new(),
+            before: Vec::new(),
             masked: BTreeMap::new(),
         }
     }
@@ -114,6 +119,7 @@ impl Detector {
     /// The same as one [`Detector::observe`] after the other, but the autoencoder runs on many windows at once.
     pub fn observe_batch(&mut self, batch: &[(usize, Timestamp, f64)], effort: Effort, out: &mut Vec<Detection>) {
         let start = out.len();
+        self.before.clear();
         for (position, &(slot, at, value)) in batch.iter().enumerate() {
             // A sample's decision feeds the state that the same series' next sample meets.
             if self.series[slot].in_flight {
@@ -276,7 +282,7 @@ impl Detector {
     }
 
     /// The rarest member of a detection as "one clean sample in 10^x".
-    pub(super) fn decades(&self, detection: &Detection) -> f32 {
+    pub(crate) fn decades(&self, detection: &Detection) -> f32 {
         let step_ms = self
             .slots
             .get(&detection.series)
@@ -323,6 +329,9 @@ impl Detector {
             salience: 0.0,
             votes: Votes::default(),
             anomaly: false,
+            signal: None,
+            breach: None,
+            quiet_at: None,
             confidence: self.confidence(slot),
         }
     }

@@ -89,6 +89,12 @@ impl IsolationForest {
         (-mean / average_path(self.subsample)).exp2()
     }
 
+    /// Mean number of splits behind a score of [`IsolationForest::score`], and that of an ordinary row.
+    pub fn splits(&self, score: f32) -> (f32, f32) {
+        let ordinary = average_path(self.subsample);
+        (-score.log2() * ordinary, ordinary)
+    }
+
     /// The forest of these nodes, ready to score.
     pub(super) fn new(nodes: Vec<Node>, roots: Vec<u32>, subsample: usize, features: usize) -> Result<Self, String> {
         let mut forest = Self {

@@ -78,7 +78,12 @@ impl Novelties {
 }
 
 impl Known {
-    fn score(&self, value: f64) -> f32 {
+    /// Distance from `value` to the nearest value that came before, in the unit of the series.
+    pub(super) fn nearest(&self, value: f64) -> Option<f64> {
+        distance(&self.values[..usize::from(self.len)], narrow(value)).map(f64::from)
+    }
+
+    pub(super) fn score(&self, value: f64) -> f32 {
         let known = &self.values[..usize::from(self.len)];
         let Some(distance) = distance(known, narrow(value)) else {
             return 0.0;

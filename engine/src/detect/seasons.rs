@@ -137,7 +137,7 @@ fn a_new_series_with_siblings_is_quiet_on_the_climb_of_its_day_and_says_whose_sh
     assert_eq!(detector.borrowed_from(slot), Some(6));
     let last = &detections[detections.len() - 1];
     assert!(last.confidence <= 0.5 && detector.state(slot).confidence <= 0.5);
-    let text = detector.explain(&info, last);
+    let text = detector.explain(&info, last, None);
     assert!(
         text.contains("baseline borrowed from 6 series of the same metric"),
         "{text}"
@@ -148,7 +148,7 @@ fn a_new_series_with_siblings_is_quiet_on_the_climb_of_its_day_and_says_whose_sh
 
     let (detector, slot, info, alone) = new_service(0);
     assert_eq!(detector.borrowed_from(slot), None);
-    let text = detector.explain(&info, &alone[60]);
+    let text = detector.explain(&info, &alone[60], None);
     assert!(text.contains("% learnt") && !text.contains("borrowed"), "{text}");
     let quieter = |detections: &[Detection]| detections[48..].iter().map(|d| f64::from(d.score)).sum::<f64>();
     assert!(quieter(&detections) < quieter(&alone));

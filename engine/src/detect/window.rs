@@ -16,10 +16,11 @@ impl Windows {
         self.next.push(0);
     }
 
-    /// Adds the newest long-term deviation, compressed.
-    pub(super) fn push(&mut self, slot: usize, deviation: f32) {
+    /// Adds the newest long-term deviation, compressed, and returns the one that had to go for it.
+    pub(super) fn push(&mut self, slot: usize, deviation: f32) -> f32 {
         let next = self.next[slot] as usize;
-        self.values[slot * WINDOW + next % WINDOW] = compress(deviation);
+        let place = &mut self.values[slot * WINDOW + next % WINDOW];
+        let displaced = std::mem::replace(place, compress(deviation));
         // Past the first round only the position counts.
         let following = next + 1;
         self.next[slot] = (if following >= 2 * WINDOW {
@@ -27,6 +28,7 @@ impl Windows {
         } else {
             following
         }) as u32;
+        displaced
     }
 
     /// Copies the ring of a series, and where it goes on.
@@ -50,6 +52,14 @@ impl Windows {
     pub(super) fn greatest(&self, slot: usize) -> f32 {
         let ring = &self.values[slot * WINDOW..(slot + 1) * WINDOW];
         ring.iter().fold(0.0, |greatest, x| greatest.max(x.abs()))
+    }
+
+    /// Copies the window of a series, oldest first.
+    pub(super) fn copy_to(&self, slot: usize, out: &mut [f32; WINDOW]) {
+        let ring = &self.values[slot * WINDOW..(slot + 1) * WINDOW];
+        let (newer, older) = ring.split_at(self.next[slot] as usize % WINDOW);
+        out[..older.len()].copy_from_slice(older);
+        out[older.len()..].copy_from_slice(newer);
     }
 
     /// Appends the window of a series to `out`, oldest first.

@@ -6,11 +6,13 @@
 //! one standard deviation. A shift that lasts is believed after [`CONFIRM`] samples, and the long-term level and the season then
 //! begin anew from what they were before it ([`super::reseed`]).
 
+mod before;
 mod borrow;
 mod columns;
 mod seed;
 mod slot;
 
+pub use before::BaselineBefore;
 pub(crate) use columns::{Columns, ProfileColumns, SeasonColumns};
 pub use slot::BaselineSlot;
 
@@ -63,6 +65,8 @@ pub struct Baselines {
     pub(super) clocks: Vec<LocalClock>,
     pub(super) clock_of: Vec<u16>,
     families: Families,
+    /// What the last sample met, see [`Baselines::before`].
+    before: Option<BaselineBefore>,
 }
 
 /// Level and recent error of one candidate forecaster. A negative error: its season is not known yet.
@@ -158,7 +162,14 @@ impl Baselines {
             season.begin_hour(moment, state.slow);
             season.at(moment)
         });
-        let (residual, deviation) = state.observe(at, value, season, self.polarities[slot], &mut self.locals[slot]);
+        let polarity = self.polarities[slot];
+        self.before = Some(BaselineBefore {
+            state: state.clone(),
+            season,
+            local: self.locals[slot],
+            polarity,
+        });
+        let (residual, deviation) = state.observe(at, value, season, polarity, &mut self.locals[slot]);
         self.learn_season(slot, moment, deviation, season.month);
         Some(residual)
     }

@@ -31,7 +31,7 @@ use wire::incident::IncidentDetail;
 use wire::prediction::Prediction;
 use wire::proposal::{AuditEntry, Proposal};
 use wire::series::{Marker, MarkerKind};
-use wire::status::{Model, Replay};
+use wire::status::{Model, Provisional, Replay};
 use wire::topology::{Deploy, Edge};
 use wire::{IncidentId, PredictionId, Timestamp};
 
@@ -156,6 +156,7 @@ pub(crate) struct Coordinator {
     anomalous: BTreeMap<wire::SeriesId, Timestamp>,
     alerts: u64,
     incidents_opened: u64,
+    provisional: Provisional,
 }
 
 /// Two anomalous samples of a series this many steps apart belong to one span: one alert of a tool without correlation.
@@ -234,6 +235,7 @@ impl Coordinator {
             anomalous: BTreeMap::new(),
             alerts: 0,
             incidents_opened: 0,
+            provisional: Provisional::default(),
         };
         for edge in restored.edges {
             coordinator.declare_edge(LaneName::Wall, edge);
@@ -304,7 +306,9 @@ impl Coordinator {
                 newest,
                 taken,
                 observations,
+                provisional,
             } => {
+                self.provisional.add(provisional);
                 let stats = self.sources.entry(Arc::clone(&source)).or_default();
                 stats.samples += taken;
                 stats.last_at = stats.last_at.max(newest);

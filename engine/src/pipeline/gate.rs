@@ -1,11 +1,21 @@
-//! Context and data quality around the detector: what a lane and a shard do alike with every sample.
+//! Context and data quality around the detector, and what configuration asks beyond it: what a lane and a shard do alike
+//! with every sample.
+
+mod extras;
+mod ruling;
+#[cfg(test)]
+mod scenarios;
 
 use crate::context::{Adjust, Context, Judgement};
-use crate::detect::{Detection, Detector, Effort};
+use crate::detect::fast::Fast;
+use crate::detect::{Before, Detection, Detector, Effort, FastConfig, SignalState, Why};
 use crate::quality::{Presence, Quality, QualityChange, Silence};
 use crate::series::{MetricClass, SeriesInfo};
+use extras::Extras;
+use ruling::{Case, SEARCHES};
 use std::sync::Arc;
 use wire::Timestamp;
+use wire::status::Provisional;
 
 /// Stands before and behind a [`Detector`] whose slots it follows.
 #[derive(Debug)]
@@ -13,16 +23,23 @@ pub(super) struct Gate {
     pub(super) context: Context,
     pub(super) quality: Quality,
     pub(super) presence: Presence,
+    fast: FastConfig,
     series: Vec<GateSeries>,
     // Reused between batches.
     adjusted: Vec<(usize, Timestamp, f64)>,
     adjusts: Vec<Adjust>,
+    met: Vec<(usize, Box<Before>)>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct GateSeries {
     class: MetricClass,
     masked: bool,
+    /// The anomaly now lasting: since when, and how many samples.
+    run: Option<(Timestamp, u32)>,
+    /// Few series have either.
+    extras: Option<Box<Extras>>,
+    fast: Option<Box<Fast>>,
 }
 
 /// What comes out of the gate beside the detections.
@@ -34,6 +51,10 @@ pub struct GateOutput {
     pub quality: Vec<QualityChange>,
     /// Entities that are silent now, and should not be.
     pub silent: Vec<Silence>,
+    /// The reasons behind anomalies, by position among the judgements, ascending.
+    pub whys: Vec<(usize, Why)>,
+    /// What became of provisional signals.
+    pub provisional: Provisional,
 }
 
 impl GateOutput {
@@ -42,18 +63,22 @@ impl GateOutput {
         self.judgements.clear();
         self.quality.clear();
         self.silent.clear();
+        self.whys.clear();
+        self.provisional = Provisional::default();
     }
 }
 
 impl Gate {
-    pub(super) fn new(context: Context) -> Self {
+    pub(super) fn new(context: Context, fast: FastConfig) -> Self {
         Self {
             context,
             quality: Quality::default(),
             presence: Presence::default(),
+            fast,
             series: Vec::new(),
             adjusted: Vec::new(),
             adjusts: Vec::new(),
+            met: Vec::new(),
         }
     }
 
@@ -64,9 +89,13 @@ impl Gate {
         let again = self.quality.add_series(info);
         self.presence.add_series(info, source);
         debug_assert!(slot == own && slot == again, "slots are given in order");
+        let settings = self.context.settings(slot);
         self.series.push(GateSeries {
             class: info.class,
             masked: false,
+            run: None,
+            extras: Extras::of(info, settings),
+            fast: Fast::of(info, settings.and_then(|own| own.fast), &self.fast).map(Box::new),
         });
     }
 
@@ -81,7 +110,15 @@ impl Gate {
     ) {
         self.quality.bootstrap(slot, history);
         let older = self.context.learnable(slot, older);
-        detector.bootstrap_after(slot, &older, &self.context.learnable(slot, history));
+        let learnable = self.context.learnable(slot, history);
+        let series = &mut self.series[slot];
+        if let Some(extras) = &mut series.extras {
+            extras.bootstrap(&learnable);
+        }
+        if let Some(fast) = &mut series.fast {
+            fast.bootstrap(&learnable);
+        }
+        detector.bootstrap_after(slot, &older, &learnable);
     }
 
     /// Judges a batch of samples, which came at `arrived` (`None`: in time), and appends to `detections` and `out`.
@@ -97,6 +134,7 @@ impl Gate {
         let first = detections.len();
         self.adjusted.clear();
         self.adjusts.clear();
+        self.met.clear();
         let mut begun = 0;
         for &(slot, at, value) in batch {
             let arrived = arrived.unwrap_or(at);
@@ -107,6 +145,8 @@ impl Gate {
                 // The mask begins or ends with this sample, so the series' earlier ones must be through.
                 if self.adjusted[begun..].iter().any(|sample| sample.0 == slot) {
                     detector.observe_batch(&self.adjusted[begun..], effort, detections);
+                    self.met
+                        .extend(detector.take_before().map(|(place, met)| (begun + place, met)));
                     begun = self.adjusted.len();
                 }
                 self.series[slot].masked = !adjust.learn;
@@ -116,6 +156,8 @@ impl Gate {
             self.adjusts.push(adjust);
         }
         detector.observe_batch(&self.adjusted[begun..], effort, detections);
+        self.met
+            .extend(detector.take_before().map(|(place, met)| (begun + place, met)));
         self.quality.sweep(batch.len(), &mut out.quality);
         let heard = out.silent.len();
         self.presence.scan(&self.quality, &mut out.silent);
@@ -124,19 +166,58 @@ impl Gate {
             at += 1;
             at <= heard || self.context.cares(silence.slot, silence.at)
         });
-        for ((&(slot, _, value), adjust), detection) in batch.iter().zip(&self.adjusts).zip(&mut detections[first..]) {
-            adjust.restore(detection, value);
-            let threshold = detector.threshold(self.series[slot].class);
-            let judgement = self
-                .context
-                .judge(slot, *adjust, detection, threshold, self.quality.score(slot));
-            detection.anomaly = judgement.anomaly;
-            if judgement.anomaly {
-                // What context calls an anomaly ranks with what the models call one.
-                detection.score = detection.score.max(threshold);
+        let mut met = self.met.iter().peekable();
+        let mut searches = 0;
+        let samples = batch.iter().zip(&self.adjusts).zip(&mut detections[first..]);
+        for (place, ((&(slot, at, value), adjust), detection)) in samples.enumerate() {
+            let series = &mut self.series[slot];
+            let met = met.next_if(|(of, _)| *of == place).map(|(_, met)| &**met);
+            let ensemble = *detection;
+            let mut case = Case {
+                slot,
+                at,
+                adjust: *adjust,
+                threshold: detector.threshold(series.class),
+                quality: self.quality.score(slot),
+                context: &mut self.context,
+                extras: series.extras.as_deref(),
+            };
+            let judgement = case.decide(ensemble, value, detection);
+            if let Some(fast) = &mut series.fast {
+                watch(fast, value, &mut case, detection, &mut out.provisional);
+            }
+            series.run = match (detection.anomaly, series.run) {
+                (false, _) => None,
+                (true, None) => Some((detection.began(), 1)),
+                (true, Some((since, n))) => Some((since, n.saturating_add(1))),
+            };
+            if let Some(run) = series.run {
+                searches += 1;
+                let why = case.why(detector, met, ensemble, detection, run, searches <= SEARCHES);
+                detection.quiet_at = why.quiet.map(|quiet| quiet.value);
+                out.whys.push((out.judgements.len(), why));
+            }
+            if let Some(extras) = series.extras.as_deref_mut() {
+                extras.learn(at, value, adjust);
             }
             out.judgements.push(judgement);
         }
+    }
+}
+
+/// Lets the fast layer look at what was decided. Where context would not have an anomaly, it has no suspicion either.
+fn watch(fast: &mut Fast, value: f64, case: &mut Case<'_>, detection: &mut Detection, counts: &mut Provisional) {
+    let teach = case.adjust.learn;
+    let hot = fast.look(case.at, value, teach) && teach && !case.objects(detection);
+    let step = fast.step(case.at, hot, detection.anomaly);
+    detection.signal = step.signal;
+    let Some(signal) = step.signal.filter(|_| step.fresh) else {
+        return;
+    };
+    match signal.state {
+        SignalState::Provisional => counts.raised += 1,
+        SignalState::Confirmed => counts.confirmed += 1,
+        SignalState::Dropped => counts.dropped += 1,
     }
 }
 
@@ -183,7 +264,7 @@ mod tests {
             let mut info = info_from_labels(&Labels::of("db", "load", None));
             info.step_ms = MINUTE;
             let mut bench = Self {
-                gate: Gate::new(Context::new(config)),
+                gate: Gate::new(Context::new(config), FastConfig::default()),
                 detector: Detector::new(DetectConfig::default(), Arc::new(Models::bundled().unwrap())),
                 out: GateOutput::default(),
                 detections: Vec::new(),

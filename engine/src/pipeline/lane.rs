@@ -79,8 +79,8 @@ impl Lane {
     pub fn new(mut config: LaneConfig, models: Arc<Models>) -> Self {
         config.brain.correlate.certainty = models.certainty();
         Self {
+            gate: Gate::new(Context::new(&config.context), config.detect.fast.clone()),
             detector: Detector::new(config.detect, models),
-            gate: Gate::new(Context::new(&config.context)),
             brain: Brain::new(config.brain, &Ids::default()),
             source: config.source,
             series: Vec::new(),

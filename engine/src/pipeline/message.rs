@@ -13,7 +13,8 @@ use crate::view::{EntityTally, Verdict};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use wire::series::{ForecastPoint, Health, SeriesSummary};
+use wire::series::{Evidence, ForecastPoint, Health, SeriesSummary};
+use wire::status::Provisional;
 use wire::{EntityId, SeriesId, Timestamp};
 
 /// To a shard.
@@ -95,6 +96,8 @@ pub(crate) struct About {
     pub(crate) limit: Option<f64>,
     pub(crate) threshold: f32,
     pub(crate) explanation: String,
+    pub(crate) evidence: Option<Evidence>,
+    pub(crate) last_anomaly: Option<Evidence>,
     pub(crate) seen: u64,
     pub(crate) needed: u64,
 }
@@ -114,6 +117,8 @@ pub(crate) enum Observed {
         newest: Option<Timestamp>,
         taken: u64,
         observations: Vec<Observation>,
+        /// What became of provisional signals.
+        provisional: Provisional,
     },
     /// Entities whose series of this shard are silent.
     Silent { shard: usize, silences: Vec<Silence> },

@@ -20,6 +20,7 @@ use table::{Series, SeriesTable};
 use tokio::sync::mpsc;
 use wire::Timestamp;
 use wire::series::SeriesSummary;
+use wire::status::Provisional;
 
 /// Samples of one detector call: enough to fill the autoencoder's batch, few enough to stay in cache.
 const DETECT_BATCH: usize = 1024;
@@ -52,8 +53,8 @@ impl Shard {
     ) -> Self {
         Self {
             number,
+            gate: Gate::new(context, detect.fast.clone()),
             detector: Detector::new(detect, models),
-            gate: Gate::new(context),
             table: SeriesTable::new(verdict_bytes),
             observed,
             pending: Vec::new(),
@@ -145,6 +146,7 @@ impl Shard {
             Effort::Lazy
         };
         let mut observations = Vec::new();
+        let mut provisional = Provisional::default();
         let capacity = self.table.verdict_capacity();
         for chunk in samples.chunks(DETECT_BATCH) {
             self.pending.clear();
@@ -189,10 +191,13 @@ impl Shard {
                 let (kind, text, ended) = (change.finding.kind, &change.finding.text, change.ended.is_some());
                 tracing::info!(metric = %info.metric, entity = %info.entity, ?kind, %text, ended, "data quality");
             }
+            provisional.add(self.judged.provisional);
+            let mut whys = self.judged.whys.drain(..).peekable();
             let judged = self.detections.iter().zip(&self.judged.judgements);
-            for ((slot, ..), (detection, judgement)) in self.pending.iter().zip(judged) {
+            for (place, ((slot, ..), (detection, judgement))) in self.pending.iter().zip(judged).enumerate() {
                 let series = self.table.series_mut(*slot);
-                series.judged(detection, *judgement, capacity);
+                let why = whys.next_if(|(of, _)| *of == place).map(|(_, why)| why);
+                series.judged(detection, *judgement, why, capacity);
                 if detection.anomaly || (judgement.evidence && detection.score >= EVIDENCE_SCORE) {
                     observations.push(Observation {
                         info: Arc::clone(series.info()),
@@ -201,6 +206,7 @@ impl Shard {
                     });
                 }
             }
+            drop(whys);
             if !self.judged.silent.is_empty() {
                 let _ = self.observed.blocking_send(Observed::Silent {
                     shard: self.number,
@@ -216,6 +222,7 @@ impl Shard {
             newest: samples.iter().map(|s| s.at).max(),
             taken: samples.len() as u64 - refused.values().map(|r| r.0).sum::<u64>(),
             observations,
+            provisional,
         });
         refused
             .into_iter()

@@ -1,6 +1,6 @@
 //! A range of samples and verdicts as at most so many points of a chart.
 
-use crate::detect::{Detection, Expected};
+use crate::detect::{Detection, Expected, SignalState};
 use wire::Timestamp;
 use wire::series::{MemberVote, SeriesPoint, Votes};
 
@@ -14,12 +14,16 @@ pub struct Verdict {
     half_band: f32,
     score: u8,
     members: [u8; MEMBERS],
-    /// Bits 0..=3: members that voted. Bits 4..=7: members that were evaluated. Bit 8: anomaly.
+    /// Bits 0..=3: members that voted. Bits 4..=7: members that were evaluated. Bit 8: anomaly. Bit 9: a provisional signal.
+    /// Bits 10 and 11: a simple detector was asked, and voted; its score is the detection's.
     flags: u16,
 }
 
 const MEMBERS: usize = 4;
 const ANOMALY: u16 = 1 << (2 * MEMBERS);
+const PROVISIONAL: u16 = ANOMALY << 1;
+const SIMPLE: u16 = ANOMALY << 2;
+const SIMPLE_VOTE: u16 = ANOMALY << 3;
 
 impl Verdict {
     /// Packs a detection; scores keep 8 bits.
@@ -27,6 +31,12 @@ impl Verdict {
         let votes = &detection.votes;
         let members = [votes.stl, votes.forest, votes.autoencoder, votes.novelty];
         let mut flags = if detection.anomaly { ANOMALY } else { 0 };
+        if detection.signal.is_some_and(|s| s.state == SignalState::Provisional) {
+            flags |= PROVISIONAL;
+        }
+        if let Some(simple) = votes.simple {
+            flags |= SIMPLE | if simple.vote { SIMPLE_VOTE } else { 0 };
+        }
         for (bit, member) in members.iter().enumerate() {
             if let Some(member) = member {
                 flags |= 1 << (bit + MEMBERS) | u16::from(member.vote) << bit;
@@ -50,6 +60,11 @@ impl Verdict {
         self.flags & ANOMALY != 0
     }
 
+    /// Whether the fast layer had a provisional signal.
+    pub fn provisional(&self) -> bool {
+        self.flags & PROVISIONAL != 0
+    }
+
     fn votes(&self) -> Votes {
         let member = |bit: usize| {
             (self.flags & 1 << (bit + MEMBERS) != 0).then(|| MemberVote {
@@ -62,6 +77,10 @@ impl Verdict {
             forest: member(1),
             autoencoder: member(2),
             novelty: member(3),
+            simple: (self.flags & SIMPLE != 0).then(|| MemberVote {
+                score: f32::from(self.score) / 255.0,
+                vote: self.flags & SIMPLE_VOTE != 0,
+            }),
         }
     }
 }
@@ -130,6 +149,7 @@ fn point(at: Timestamp, value: f64, verdict: Option<&Verdict>) -> SeriesPoint {
         score: verdict.map_or(0.0, |v| f32::from(v.score) / 255.0),
         votes: verdict.map_or_else(Votes::default, Verdict::votes),
         anomaly: verdict.is_some_and(Verdict::anomaly),
+        provisional: verdict.is_some_and(Verdict::provisional),
     }
 }
 
@@ -145,15 +165,18 @@ fn gap(at: Timestamp) -> SeriesPoint {
         score: 0.0,
         votes: Votes::default(),
         anomaly: false,
+        provisional: false,
     }
 }
 
 fn merge(open: &mut SeriesPoint, next: SeriesPoint) {
     let min = open.min.into_iter().chain(next.min).reduce(f64::min);
     let max = open.max.into_iter().chain(next.max).reduce(f64::max);
+    let provisional = open.provisional || next.provisional;
     if (next.anomaly, next.score) > (open.anomaly, open.score) {
         *open = next;
     }
+    open.provisional = provisional;
     open.min = min;
     open.max = max;
 }
@@ -188,8 +211,12 @@ mod tests {
                 }),
                 autoencoder: None,
                 novelty: None,
+                simple: None,
             },
             anomaly,
+            signal: None,
+            breach: None,
+            quiet_at: None,
             confidence: 1.0,
         }
     }

@@ -128,6 +128,9 @@ impl Files {
                 "onset": self.stamp.format(member.onset),
                 "last": self.stamp.format(member.last),
                 "score": short(member.score),
+                "observed": member.observed,
+                "expected": member.expected,
+                "quiet_at": member.quiet_at,
                 "reason": member.reason,
             })
         });

@@ -490,6 +490,9 @@ mod tests {
                     salience: if anomaly { 0.9 } else { 0.1 },
                     votes: Votes::default(),
                     anomaly,
+                    signal: None,
+                    breach: None,
+                    quiet_at: None,
                     confidence: 1.0,
                 })
             };

@@ -45,6 +45,7 @@ pub(super) fn clean(false_alerts: f64, models: &Arc<Models>) -> Result<Simulated
     };
     let detect = DetectConfig {
         false_alerts_per_series_per_day: false_alerts,
+        ..DetectConfig::default()
     };
     play(11, world, 30, detect, models)
 }

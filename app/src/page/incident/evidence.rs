@@ -156,6 +156,11 @@ pub(super) fn Members(members: Memo<Vec<Member>>) -> impl IntoView {
 fn MemberRow(member: Member) -> impl IntoView {
     let offset = clock::zone_offset_minutes(member.onset.as_millis());
     let (entity, metric) = (member.entity.to_string(), member.metric.clone());
+    let quiet = member.quiet_at.map(|quiet| {
+        let side = if member.observed > quiet { "less" } else { "more" };
+        let value = format::metric_value(bare(&member.metric), quiet);
+        format!("; at about {value} or {side} the detector would have kept quiet")
+    });
     view! {
         <tr data-row="" data-testid="member">
             <td>
@@ -168,7 +173,7 @@ fn MemberRow(member: Member) -> impl IntoView {
             <td class="num">{format::clock(member.onset, offset)}</td>
             <td class="num table__right table__strong">{format::metric_value(bare(&member.metric), member.observed)}</td>
             <td class="num table__right">{format::metric_value(bare(&member.metric), member.expected)}</td>
-            <td class="table__reason">{member.reason}</td>
+            <td class="table__reason">{member.reason} {quiet}</td>
         </tr>
     }
 }

@@ -54,6 +54,9 @@ fn Point(metric: String, point: SeriesPoint, hovered: bool) -> impl IntoView {
                 <Vote class="stl" name="Seasonal-trend" note="distance from the expected course" vote=point.votes.stl />
                 <Vote class="forest" name="Isolation forest" note="how alone the residuals stand" vote=point.votes.forest />
                 <Vote class="autoencoder" name="LSTM autoencoder" note="how badly the window is rebuilt" vote=point.votes.autoencoder />
+                {point.votes.simple.map(|own| view! {
+                    <Vote class="simple" name="Simple detector" note="set in halo.toml, decides alone" vote=Some(own) />
+                })}
                 <Vote class="novelty" name="Novelty" note="how far from every value seen before" vote=point.votes.novelty />
             </div>
         </section>
@@ -61,7 +64,19 @@ fn Point(metric: String, point: SeriesPoint, hovered: bool) -> impl IntoView {
 }
 
 fn decision(point: &SeriesPoint) -> String {
+    if point.votes.simple.is_some() {
+        return if point.anomaly {
+            "anomaly by the rule set for it"
+        } else {
+            "normal"
+        }
+        .to_owned();
+    }
+    if point.provisional {
+        return "provisional, not confirmed".to_owned();
+    }
     match (point.anomaly, point.votes.count()) {
+        (true, 0 | 1) => "anomaly, a fixed limit or range is broken".to_owned(),
         (true, votes) => format!("anomaly, {votes} of 4 agree"),
         (false, 0) => "normal".to_owned(),
         (false, votes) => format!("normal, {votes} of 4 object"),
@@ -136,8 +151,8 @@ fn rows(detail: &SeriesDetail) -> impl IntoView + use<> {
                     <td class="table__right">{show(point.lower)}</td>
                     <td class="table__right">{show(point.upper)}</td>
                     <td class="table__right">{format!("{:.3}", point.score)}</td>
-                    <td>{point.votes.count()} " of 3"</td>
-                    <td>{if point.anomaly { "yes" } else { "" }}</td>
+                    <td>{point.votes.count()} " of 4"</td>
+                    <td>{if point.anomaly { "yes" } else if point.provisional { "provisional" } else { "" }}</td>
                 </tr>
             }
         })

@@ -286,6 +286,7 @@ impl Correlator {
                     member.score = point.score;
                     member.observed = point.value;
                     member.expected = point.expected;
+                    member.quiet_at = point.quiet_at;
                 }
             }
             None => {
@@ -308,6 +309,7 @@ impl Correlator {
                         score: worst.score,
                         observed: worst.value,
                         expected: worst.expected,
+                        quiet_at: worst.quiet_at,
                         reason: reason.unwrap_or_default(),
                         chance,
                         voters: point.votes.voters().collect(),

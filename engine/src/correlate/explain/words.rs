@@ -7,7 +7,22 @@ use wire::series::SeriesInfo;
 
 /// The line of the timeline for a new member.
 pub(in crate::correlate) fn joined(info: &SeriesInfo, point: &Point) -> String {
-    format!("{}: {}", info.entity, change(info, point.expected, point.value))
+    let change = change(info, point.expected, point.value);
+    let quiet = kept_quiet(info, point.value, point.expected, point.quiet_at);
+    format!("{}: {change}{quiet}", info.entity)
+}
+
+/// `; at about 340 ms or less it would have kept quiet`, where that is known and can be told from what was observed.
+pub(super) fn kept_quiet(info: &SeriesInfo, observed: f64, expected: f64, quiet_at: Option<f64>) -> String {
+    let Some(quiet) = quiet_at else {
+        return String::new();
+    };
+    let [border, observed_text] = [quiet, observed].map(|x| value(info, x, expected));
+    if border == observed_text {
+        return String::new();
+    }
+    let side = if observed > quiet { "less" } else { "more" };
+    format!("; at about {border} or {side} it would have kept quiet")
 }
 
 /// `latency p95 rose from 309 ms to 527 ms`, at its worst from the onset on.

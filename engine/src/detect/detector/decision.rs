@@ -1,11 +1,13 @@
 //! From a sample to a decision: the cheap members first, the autoencoder where it could matter, then consensus.
 
+use super::counterfactual::Before;
+use super::series::Series;
 use super::{Detector, least_seen};
 use crate::detect::calibration::{
     AUTOENCODER, FAST, FOREST, HOLD, NOVELTY, RAWS, SLOW, VOTE, class_index, required_rarity, squash, unsquash,
 };
 use crate::detect::tail::Tail;
-use crate::detect::{Detection, Effort};
+use crate::detect::{Detection, Effort, Models};
 use crate::features::{Residual, compress};
 use wire::Timestamp;
 use wire::series::{MemberVote, Votes};
@@ -20,14 +22,9 @@ const LATER: u64 = 4096;
 const NEAR: f32 = 2.0;
 const FAR: f32 = 3.0;
 
-/// A sample after the cheap members, before the autoencoder.
+/// What the members that always answer make of a value.
 #[derive(Clone, Debug)]
-pub(super) struct Pending {
-    /// Position in the caller's batch.
-    pub(super) position: usize,
-    pub(super) slot: usize,
-    pub(super) at: Timestamp,
-    pub(super) value: f64,
+pub(super) struct Weighed {
     pub(super) residual: Residual,
     pub(super) forest: f32,
     /// Relative to the setting, by the distance alone.
@@ -37,10 +34,74 @@ pub(super) struct Pending {
     pub(super) required: f32,
     /// Whether it is a return to normal.
     pub(super) recovered: bool,
+}
+
+/// A sample after the cheap members, before the autoencoder.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    /// Position in the caller's batch.
+    pub(super) position: usize,
+    pub(super) slot: usize,
+    pub(super) at: Timestamp,
+    pub(super) value: f64,
+    pub(super) weighed: Weighed,
     /// Whether the autoencoder is asked, and whether its answer counts for the decision (else only for calibration).
     pub(super) ask: bool,
     pub(super) decides: bool,
     pub(super) autoencoder: Option<f32>,
+    /// What the sample met, where it may become an anomaly.
+    pub(super) before: Option<Box<Before>>,
+}
+
+/// What all members together say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verdict {
+    pub(super) votes: Votes,
+    /// Joint rarity in decades.
+    pub(super) joint: f32,
+    /// Rare samples in a row, this one included.
+    pub(super) run: u8,
+    pub(super) anomaly: bool,
+}
+
+impl Weighed {
+    pub(super) fn new(
+        models: &Models,
+        series: &Series,
+        residual: Residual,
+        novelty: f32,
+        required: f32,
+        recovered: bool,
+    ) -> Self {
+        let forest = models.forest(series.class).score(&residual.features);
+        let stl = decomposition_rarity(&series.tails, &residual);
+        // Rare by its distance and rare for this very series: counts have gaps of their own.
+        let new = series.tails[NOVELTY].rarity(novelty).min(novelty * required);
+        Self {
+            forest,
+            novelty,
+            rarities: [stl, series.tails[FOREST].rarity(forest), new],
+            residual,
+            required,
+            recovered,
+        }
+    }
+
+    fn vote(&self, series: &Series, rarity: f32) -> bool {
+        let hold = if series.episode.is_some() { HOLD } else { 1.0 };
+        rarity >= hold * VOTE * self.required
+    }
+
+    /// How many of the cheap members vote.
+    pub(super) fn votes(&self, series: &Series) -> usize {
+        self.rarities.iter().filter(|&&r| self.vote(series, r)).count()
+    }
+}
+
+/// Whether a value so far from its long-term level, after one within the window that was `greatest` from it (compressed),
+/// is a return to normal.
+pub(super) fn recovers(residual: &Residual, greatest: impl FnOnce() -> f32) -> bool {
+    residual.slow.abs() < NEAR && greatest() >= compress(FAR)
 }
 
 impl Detector {
@@ -51,62 +112,98 @@ impl Detector {
             return None;
         }
         let novelty = self.novelties.score(slot, value);
-        self.novelties.learn(slot, value);
-        let residual = self.baselines.observe(slot, at, value)?;
+        let Some(residual) = self.baselines.observe(slot, at, value) else {
+            self.novelties.learn(slot, value);
+            return None;
+        };
         let seen = self.baselines.seen(slot);
-        let recovered = residual.slow.abs() < NEAR && self.windows.greatest(slot) >= compress(FAR);
-        self.windows.push(slot, residual.slow);
+        let recovered = recovers(&residual, || self.windows.greatest(slot));
+        let displaced = self.windows.push(slot, residual.slow);
         if recovered {
             self.baselines.restart_local(slot);
         }
         let series = &self.series[slot];
-        let forest = self.models.forest(series.class).score(&residual.features);
-        let stl = decomposition_rarity(&series.tails, &residual);
         let required = required_rarity(
             self.config.false_alerts_per_series_per_day,
             self.baselines.step_ms(slot),
         );
-        // Rare by its distance and rare for this very series: counts have gaps of their own.
-        let new = series.tails[NOVELTY].rarity(novelty).min(novelty * required);
-        let rarities = [stl, series.tails[FOREST].rarity(forest), new];
+        let weighed = Weighed::new(&self.models, series, residual, novelty, required, recovered);
+        let votes = weighed.votes(series);
+        let before = (votes > 0)
+            .then(|| self.remember(slot, at, displaced, required))
+            .flatten();
+        self.novelties.learn(slot, value);
 
-        let hold = if series.episode.is_some() { HOLD } else { 1.0 };
-        let votes = rarities.map(|r| r >= hold * VOTE * required);
-        let [best, second] = best_two(&rarities);
-        let settled = self.confirmed(slot, at, 0.5 * (best + second), required);
-        let can_matter = match votes.iter().filter(|&&v| v).count() {
-            0 => false,
-            1 => true,
-            // One member more can only raise the mean of the best two.
-            _ => !settled,
-        };
-        let scheduled = calibrates(seen);
-        let decides = effort == Effort::Full || can_matter;
+        let decides = effort == Effort::Full || self.asks(&self.series[slot], at, &weighed, votes);
         Some(Pending {
             position: 0,
             slot,
             at,
             value,
-            residual,
-            forest,
-            novelty,
-            rarities,
-            required,
-            recovered,
-            ask: (decides || scheduled) && self.windows.is_full(slot),
+            weighed,
+            ask: (decides || calibrates(seen)) && self.windows.is_full(slot),
             decides,
             autoencoder: None,
+            before,
         })
     }
 
-    /// Whether a joint rarity is enough for this series.
-    fn confirmed(&self, slot: usize, at: Timestamp, joint: f32, required: f32) -> bool {
-        let series = &self.series[slot];
+    /// Whether the autoencoder's answer could change the decision, given how many cheap members vote.
+    pub(super) fn asks(&self, series: &Series, at: Timestamp, weighed: &Weighed, votes: usize) -> bool {
+        let [best, second] = best_two(&weighed.rarities);
+        match votes {
+            0 => false,
+            1 => true,
+            // One member more can only raise the mean of the best two.
+            _ => !self.confirmed(series, at, 0.5 * (best + second), weighed.required),
+        }
+    }
+
+    /// Whether a joint rarity is enough for a series.
+    fn confirmed(&self, series: &Series, at: Timestamp, joint: f32, required: f32) -> bool {
         series.confirms(
             at,
             joint,
             required * unsquash(self.thresholds[class_index(series.class)]),
         )
+    }
+
+    /// The decision, given what a series was before the sample. `autoencoder`: its raw score, where it counts.
+    pub(super) fn verdict(
+        &self,
+        series: &Series,
+        at: Timestamp,
+        weighed: &Weighed,
+        autoencoder: Option<f32>,
+        (seen, step_ms): (u64, i64),
+    ) -> Verdict {
+        let required = weighed.required;
+        let autoencoder = autoencoder.map(|s| series.tails[AUTOENCODER].rarity(s));
+        let vote = |rarity: f32| MemberVote {
+            score: squash(rarity / required),
+            vote: weighed.vote(series, rarity),
+        };
+        let [stl, forest, novelty] = weighed.rarities;
+        let votes = Votes {
+            stl: Some(vote(stl)),
+            forest: Some(vote(forest)),
+            autoencoder: autoencoder.map(vote),
+            novelty: Some(vote(novelty)),
+            simple: None,
+        };
+        let [best, second] = best_two(&[stl, forest, novelty, autoencoder.unwrap_or(0.0)]);
+        let joint = if weighed.recovered { stl } else { 0.5 * (best + second) };
+        let rare = votes.count() >= 2
+            && self.confirmed(series, at, joint, required)
+            && seen >= least_seen(step_ms)
+            && !weighed.recovered;
+        let run = if rare { series.rare.saturating_add(1) } else { 0 };
+        Verdict {
+            votes,
+            joint,
+            run,
+            anomaly: rare && (series.episode.is_some() || run >= samples_to_believe(step_ms)),
+        }
     }
 
     /// Runs the autoencoder for all pending samples that ask for it, decides, and learns.
@@ -120,71 +217,55 @@ impl Detector {
         for (p, score) in pending.iter_mut().filter(|p| p.ask).zip(scores) {
             p.autoencoder = Some(score);
         }
-        for p in pending.drain(..) {
+        for mut p in pending.drain(..) {
             self.series[p.slot].in_flight = false;
-            out[p.position] = self.decide(&p);
+            let detection = self.decide(&p);
+            out[p.position] = detection;
+            // After a deploy two votes may do.
+            let may_count = detection.anomaly || detection.votes.count() >= 2;
+            if let Some(before) = p.before.take().filter(|_| may_count) {
+                self.before.push((p.position, before));
+            }
         }
         self.pending = pending;
     }
 
     fn decide(&mut self, p: &Pending) -> Detection {
         let seen = self.baselines.seen(p.slot);
-        let series = &self.series[p.slot];
-        let hold = if series.episode.is_some() { HOLD } else { 1.0 };
-        let autoencoder = p
-            .autoencoder
-            .filter(|_| p.decides)
-            .map(|s| series.tails[AUTOENCODER].rarity(s));
-        let vote = |rarity: f32| MemberVote {
-            score: squash(rarity / p.required),
-            vote: rarity >= hold * VOTE * p.required,
-        };
-        let votes = Votes {
-            stl: Some(vote(p.rarities[0])),
-            forest: Some(vote(p.rarities[1])),
-            autoencoder: autoencoder.map(vote),
-            novelty: Some(vote(p.rarities[2])),
-        };
-        let [stl, forest, novelty] = p.rarities;
-        let [best, second] = best_two(&[stl, forest, novelty, autoencoder.unwrap_or(0.0)]);
-        let joint = if p.recovered { stl } else { 0.5 * (best + second) };
-        let score = squash(joint / p.required);
         let step_ms = self.baselines.step_ms(p.slot);
-        let rare = votes.count() >= 2
-            && self.confirmed(p.slot, p.at, joint, p.required)
-            && seen >= least_seen(step_ms)
-            && !p.recovered;
+        let weighed = &p.weighed;
+        let series = &self.series[p.slot];
+        let autoencoder = p.autoencoder.filter(|_| p.decides);
+        let verdict = self.verdict(series, p.at, weighed, autoencoder, (seen, step_ms));
+        let [stl, forest, _] = weighed.rarities;
+        let required = weighed.required;
         let series = &mut self.series[p.slot];
-        let salience = series
-            .salience
-            .observe([stl / p.required, forest / p.required, p.novelty], joint / p.required);
-        let run = if rare { series.rare.saturating_add(1) } else { 0 };
-        let anomaly = rare && (series.episode.is_some() || run >= samples_to_believe(step_ms));
+        let salience = series.salience.observe(
+            [stl / required, forest / required, weighed.novelty],
+            verdict.joint / required,
+        );
         // By the members that always answer: what a series is held to must not depend on the effort.
-        let [cheap_best, cheap_second] = best_two(&p.rarities);
-        series.follow(anomaly, p.at, 0.5 * (cheap_best + cheap_second) / p.required);
+        let [cheap_best, cheap_second] = best_two(&weighed.rarities);
+        series.follow(verdict.anomaly, p.at, 0.5 * (cheap_best + cheap_second) / required);
 
         let autoencoder = p.autoencoder.filter(|_| calibrates(seen)).unwrap_or(f32::NAN);
         series.learn(
             [
-                p.residual.fast.abs(),
-                p.residual.slow.abs(),
-                p.forest,
+                weighed.residual.fast.abs(),
+                weighed.residual.slow.abs(),
+                weighed.forest,
                 autoencoder,
-                p.novelty,
+                weighed.novelty,
             ],
-            run,
+            verdict.run,
         );
         Detection {
-            series: series.id,
-            at: p.at,
-            value: p.value,
-            expected: Some(self.band(p.slot, p.residual.mean, p.residual.scale)),
-            score,
+            expected: Some(self.band(p.slot, weighed.residual.mean, weighed.residual.scale)),
+            score: squash(verdict.joint / required),
             salience,
-            votes,
-            anomaly,
-            confidence: self.confidence(p.slot),
+            votes: verdict.votes,
+            anomaly: verdict.anomaly,
+            ..self.quiet(p.slot, p.at, p.value)
         }
     }
 }

@@ -119,6 +119,7 @@ impl Coordinator {
             anomalies: self.anomalies,
             alerts: self.alerts,
             incidents: self.incidents_opened,
+            provisional: self.provisional,
             sources,
             replay: self.replay.clone(),
             models: self.models.clone(),

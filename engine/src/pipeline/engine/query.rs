@@ -189,6 +189,8 @@ impl Engine {
             limit: about.limit,
             threshold: about.threshold,
             explanation: about.explanation,
+            evidence: about.evidence,
+            last_anomaly: about.last_anomaly,
             seen: about.seen,
             needed: about.needed,
         }))

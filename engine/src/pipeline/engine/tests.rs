@@ -239,3 +239,35 @@ async fn a_fault_under_maintenance_is_shown_with_its_reason() {
         "{text}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_limit_is_explained_with_its_evidence() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = "[host]\nenabled = false\n[[series]]\nmetric = \"latency\"\nlimit_above = 5\n";
+    let mut config = Config::try_from(RawConfig::parse(file).unwrap()).unwrap();
+    config.data_dir = dir.path().to_owned();
+    let engine = start(config).await;
+    // The values go round from 0 to 6: the seventh breaks the limit, the eighth does not.
+    engine.ingest("test", batch(0, 8)).await.unwrap();
+    let id = batch(0, 1).new_series[0].id;
+    let query = Query::Series {
+        id,
+        from: None,
+        to: None,
+        max_points: None,
+    };
+    let Reply::Series(detail) = engine.handle(operator()).query(query).await.unwrap() else {
+        panic!("a series was asked for")
+    };
+    let [last, anomaly] = [detail.evidence.unwrap(), detail.last_anomaly.unwrap()];
+    assert!(!last.anomaly && last.sentence == detail.explanation, "{last:?}");
+    assert!(
+        anomaly.anomaly && anomaly.at == Timestamp(1_699_999_006_000),
+        "{anomaly:?}"
+    );
+    assert!(anomaly.quiet_at.is_some_and(|v| (v - 5.0).abs() < 1e-2), "{anomaly:?}");
+    let sentence = "latency of web was 6; static limit (set in halo.toml): 6 is above 5";
+    assert!(anomaly.sentence.starts_with(sentence), "{}", anomaly.sentence);
+    assert_eq!(anomaly.settings, ["limit_above = 6"]);
+    engine.shutdown().await;
+}

@@ -1,7 +1,7 @@
 //! The series of one shard: identity, admission, history, newest verdicts.
 
 use crate::context::Judgement;
-use crate::detect::{Detection, Detector};
+use crate::detect::{Detection, Detector, SignalState, Why};
 use crate::error::Result;
 use crate::ingest::admit::Admit;
 use crate::pipeline::gate::Gate;
@@ -13,7 +13,7 @@ use crate::store::history::{History, SealedChunk};
 use crate::view::Verdict;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use wire::series::{Health, SeriesSummary};
+use wire::series::{Evidence, Health, SeriesSummary};
 use wire::{SeriesId, Timestamp};
 
 /// Fewest verdicts kept for a series, however many series there are.
@@ -52,6 +52,8 @@ pub(super) struct Series {
     last: Option<(Timestamp, f64)>,
     detection: Option<Detection>,
     judgement: Option<Judgement>,
+    /// The last anomaly, with the reasons.
+    anomaly: Option<Box<(Detection, Why)>>,
     /// The source said that the series has ended.
     ended: bool,
 }
@@ -68,6 +70,7 @@ impl Series {
             last: None,
             detection: None,
             judgement: None,
+            anomaly: None,
             ended: false,
         }
     }
@@ -111,7 +114,10 @@ impl Series {
     }
 
     /// Keeps the verdict on the sample just taken.
-    pub(super) fn judged(&mut self, detection: &Detection, judgement: Judgement, capacity: usize) {
+    pub(super) fn judged(&mut self, detection: &Detection, judgement: Judgement, why: Option<Why>, capacity: usize) {
+        if let Some(why) = why {
+            self.anomaly = Some(Box::new((*detection, why)));
+        }
         self.detection = Some(*detection);
         self.judgement = Some(judgement);
         self.verdicts.push_back(Verdict::new(detection));
@@ -121,11 +127,11 @@ impl Series {
     }
 
     /// What the detector says of the last sample, what context makes of it, and what is wrong with the data.
-    fn explanation(&self, detector: &Detector, gate: &Gate, slot: usize) -> String {
-        let Some(detection) = &self.detection else {
+    fn explanation(&self, gate: &Gate, slot: usize, evidence: Option<&Evidence>) -> String {
+        let Some(evidence) = evidence else {
             return "no sample has been judged yet".to_owned();
         };
-        let mut text = detector.explain(&self.info, detection);
+        let mut text = evidence.sentence.clone();
         if let Some(reason) = self.judgement.and_then(|judgement| judgement.suppressed) {
             text = format!("{text}; suppressed: {}", gate.context.describe(reason));
         }
@@ -133,6 +139,28 @@ impl Series {
             text = format!("{text}; data quality: {}", finding.text);
         }
         text
+    }
+
+    /// What is behind the decision on the last sample, and behind the last anomaly if that was an earlier one.
+    fn evidence(&self, detector: &Detector) -> [Option<Evidence>; 2] {
+        let is_last = |at: Timestamp| self.detection.is_some_and(|last| last.at == at);
+        let anomaly = self.anomaly.as_deref();
+        let own = anomaly.filter(|(detection, _)| is_last(detection.at));
+        let earlier = anomaly.filter(|(detection, _)| !is_last(detection.at));
+        let of = |detection: &Detection, why| detector.evidence(&self.info, detection, why);
+        [
+            self.detection.as_ref().map(|last| of(last, own.map(|(_, why)| why))),
+            earlier.map(|(detection, why)| of(detection, Some(why))),
+        ]
+    }
+
+    /// Since when a provisional signal waits, if it has not run out: no sample may come to end it.
+    fn provisional(&self, clock: Option<Timestamp>, step_ms: i64) -> Option<Timestamp> {
+        let detection = self.detection.as_ref()?;
+        let signal = detection.signal.filter(|s| s.state == SignalState::Provisional)?;
+        let patience_ms = (step_ms * SILENT_AFTER_STEPS).max(SILENT_AFTER_MS);
+        let fresh = clock.is_none_or(|now| now.millis_since(detection.at) <= patience_ms);
+        (fresh && !self.ended).then_some(signal.since)
     }
 
     /// A series that does not report is silent, one that its source ended is not looked for.
@@ -146,7 +174,10 @@ impl Series {
         }
         if detection.anomaly {
             Health::Anomalous
-        } else if detection.votes.count() > 0 {
+        } else if detection.votes.count() > 0
+            || detection.votes.simple.is_some_and(|own| own.vote)
+            || detection.signal.is_some_and(|s| s.state == SignalState::Provisional)
+        {
             Health::Watch
         } else {
             Health::Ok
@@ -226,6 +257,7 @@ impl SeriesTable {
             .unwrap_or(FORECAST_STEPS)
             .clamp(6, FORECAST_STEPS);
         let outlook = detector.outlook(slot, steps);
+        let [evidence, last_anomaly] = series.evidence(detector);
         Some(About {
             summary: self.summary(detector, slot, clocks),
             forecast: outlook
@@ -233,7 +265,9 @@ impl SeriesTable {
                 .unwrap_or_default(),
             limit: series.limit().map(|limit| limit.value),
             threshold: detector.threshold(series.info.class),
-            explanation: series.explanation(detector, gate, slot),
+            explanation: series.explanation(gate, slot, evidence.as_ref()),
+            evidence,
+            last_anomaly,
             seen: state.seen,
             needed: state.needed,
         })
@@ -260,6 +294,7 @@ impl SeriesTable {
             last_value: series.last.map(|(_, value)| value),
             score: series.score(),
             confidence: state.confidence,
+            provisional: series.provisional(clocks.get(&series.source).copied(), state.step_ms),
             spark,
         }
     }
