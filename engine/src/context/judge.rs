@@ -95,6 +95,17 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Of a sample in which there is nothing to judge, and from which nothing follows.
+    pub const NOTHING: Self = Self {
+        anomaly: false,
+        suppressed: None,
+        shadow: false,
+        learn: false,
+        factor: 1.0,
+        sensitivity: 1.0,
+        evidence: false,
+    };
+
     /// Whether the sample was judged as on any other day, and somebody wants to know. If not, nothing is predicted from it.
     pub fn is_ordinary(&self) -> bool {
         self.learn && !self.shadow && self.factor.to_bits() == 1.0_f64.to_bits()

@@ -1,7 +1,7 @@
 //! One sentence about a detection: expected and observed, how rare, since when, who says so.
 
 use super::{Detection, Detector};
-use wire::series::{SeriesInfo, Votes};
+use wire::series::{SeriesInfo, SeriesKind, Votes};
 
 impl Detector {
     /// One sentence about a detection of a series, such as:
@@ -11,8 +11,10 @@ impl Detector {
     pub fn explain(&self, info: &SeriesInfo, detection: &Detection) -> String {
         let name = match &info.statistic {
             Some(statistic) => format!("{} {statistic} of {}", info.metric, info.entity),
-            None => format!("{} of {}", info.metric, info.entity),
+            None => format!("{} of {}", info.quantity(), info.entity),
         };
+        let unit = if info.kind == SeriesKind::Counter { "/s" } else { "" };
+        let number = |x: f64| number(x) + unit;
         let observed = number(detection.value);
         let Some(expected) = detection.expected else {
             let needed = self.confidence_note(detection);
@@ -27,7 +29,7 @@ impl Detector {
         );
         if deviation.abs() >= 0.5 {
             let side = if deviation > 0.0 { "above" } else { "below" };
-            text += &format!(": {} standard deviations {side}", number(deviation.abs()));
+            text += &format!(": {} standard deviations {side}", self::number(deviation.abs()));
         }
         if detection.score >= 0.5 {
             let decades = self.decades(detection).min(12.0);

@@ -1,7 +1,8 @@
-//! Context and data quality around the detector: what a lane and a shard do alike with every sample.
+//! Kind, context and data quality around the detector: what a lane and a shard do alike with every sample.
 
 use crate::context::{Adjust, Context, Judgement};
 use crate::detect::{Detection, Detector, Effort};
+use crate::features::{Shaped, Shapes};
 use crate::quality::{Quality, QualityChange};
 use crate::series::{MetricClass, SeriesInfo};
 use wire::Timestamp;
@@ -11,6 +12,7 @@ use wire::Timestamp;
 pub(super) struct Gate {
     pub(super) context: Context,
     pub(super) quality: Quality,
+    shapes: Shapes,
     series: Vec<GateSeries>,
     // Reused between batches.
     adjusted: Vec<(usize, Timestamp, f64)>,
@@ -30,6 +32,8 @@ pub struct GateOutput {
     pub judgements: Vec<Judgement>,
     /// Findings about the data that came or went.
     pub quality: Vec<QualityChange>,
+    /// Series that were found to be no counters, by slot.
+    pub demoted: Vec<usize>,
 }
 
 impl GateOutput {
@@ -37,6 +41,7 @@ impl GateOutput {
     pub fn clear(&mut self) {
         self.judgements.clear();
         self.quality.clear();
+        self.demoted.clear();
     }
 }
 
@@ -45,6 +50,7 @@ impl Gate {
         Self {
             context,
             quality: Quality::default(),
+            shapes: Shapes::default(),
             series: Vec::new(),
             adjusted: Vec::new(),
             adjusts: Vec::new(),
@@ -56,24 +62,61 @@ impl Gate {
         let own = self.context.add_series(info);
         let again = self.quality.add_series(info);
         debug_assert!(slot == own && slot == again, "slots are given in order");
+        self.shapes.add(info.kind, info.step_ms);
         self.series.push(GateSeries {
             class: info.class,
             masked: false,
         });
     }
 
-    /// Lets the detector learn what may be learnt of the past.
-    pub(super) fn bootstrap(&mut self, detector: &mut Detector, slot: usize, history: &[(Timestamp, f64)]) {
+    /// Lets the detector learn what may be learnt of the past, as it was stored. Returns whether the series is of the kind that
+    /// it was thought to be.
+    pub(super) fn bootstrap(&mut self, detector: &mut Detector, slot: usize, history: &[(Timestamp, f64)]) -> bool {
         self.quality.bootstrap(slot, history);
-        detector.bootstrap(slot, &self.context.learnable(slot, history));
+        let (values, same) = self.shapes.bootstrap(slot, history);
+        detector.bootstrap(slot, &self.context.learnable(slot, &values));
+        same
     }
 
-    /// Judges a batch of samples, which came at `arrived` (`None`: in time), and appends to `detections` and `out`.
+    /// The series in `slot` is of another kind than was thought: what was learnt of it means nothing.
+    pub(super) fn retype(&mut self, detector: &mut Detector, slot: usize, info: &SeriesInfo) {
+        self.shapes.set(slot, info.kind);
+        self.series[slot] = GateSeries {
+            class: info.class,
+            masked: false,
+        };
+        detector.restart(slot, info);
+    }
+
+    /// Takes in a sample as it was stored, which came at `arrived` (`None`: in time). Returns what there is to judge in it, which
+    /// goes to [`Gate::observe`].
+    pub(super) fn take(
+        &mut self,
+        slot: usize,
+        at: Timestamp,
+        value: f64,
+        arrived: Option<Timestamp>,
+        out: &mut GateOutput,
+    ) -> Option<f64> {
+        // The source's own value: a counter that grows evenly has one rate for ever and is no flat line.
+        self.quality
+            .observe(slot, at, value, arrived.unwrap_or(at), &mut out.quality);
+        match self.shapes.take(slot, at, value) {
+            Shaped::Value(value) => Some(value),
+            Shaped::Nothing => None,
+            Shaped::Demoted(value) => {
+                out.demoted.push(slot);
+                Some(value)
+            }
+        }
+    }
+
+    /// Judges a batch of values and appends to `detections` and `out`. A value that is NaN stands for a sample in which there is
+    /// nothing to judge.
     pub(super) fn observe(
         &mut self,
         detector: &mut Detector,
         batch: &[(usize, Timestamp, f64)],
-        arrived: Option<Timestamp>,
         effort: Effort,
         detections: &mut Vec<Detection>,
         out: &mut GateOutput,
@@ -83,8 +126,11 @@ impl Gate {
         self.adjusts.clear();
         let mut begun = 0;
         for &(slot, at, value) in batch {
-            self.quality
-                .observe(slot, at, value, arrived.unwrap_or(at), &mut out.quality);
+            if value.is_nan() {
+                self.adjusted.push((slot, at, value));
+                self.adjusts.push(Adjust::NONE);
+                continue;
+            }
             let adjust = self.context.before(slot, at, value);
             if self.series[slot].masked == adjust.learn {
                 // The mask begins or ends with this sample, so the series' earlier ones must be through.
@@ -101,6 +147,11 @@ impl Gate {
         detector.observe_batch(&self.adjusted[begun..], effort, detections);
         self.quality.sweep(batch.len(), &mut out.quality);
         for ((&(slot, _, value), adjust), detection) in batch.iter().zip(&self.adjusts).zip(&mut detections[first..]) {
+            if value.is_nan() {
+                detection.value = 0.0;
+                out.judgements.push(Judgement::NOTHING);
+                continue;
+            }
             adjust.restore(detection, value);
             let threshold = detector.threshold(self.series[slot].class);
             let judgement = self
@@ -176,10 +227,12 @@ mod tests {
         fn take(&mut self, samples: &[(i64, f64)], size: usize) {
             let samples: Vec<_> = samples.iter().map(|(i, v)| (0, Timestamp(i * MINUTE), *v)).collect();
             for batch in samples.chunks(size) {
+                for &(slot, at, value) in batch {
+                    assert_eq!(self.gate.take(slot, at, value, None, &mut self.out), Some(value));
+                }
                 self.gate.observe(
                     &mut self.detector,
                     batch,
-                    None,
                     Effort::Full,
                     &mut self.detections,
                     &mut self.out,

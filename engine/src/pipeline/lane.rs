@@ -8,7 +8,7 @@ use crate::correlate::{Incident, Observation};
 use crate::detect::{DetectConfig, Detection, Detector, Effort, Models};
 use crate::predict::Limit;
 use crate::predict::limits::known_limit;
-use crate::series::SeriesInfo;
+use crate::series::{SeriesInfo, SeriesKind, set_kind};
 use std::sync::Arc;
 use wire::Timestamp;
 use wire::topology::{Deploy, Edge};
@@ -60,7 +60,8 @@ pub struct Lane {
     brain: Brain,
     source: Arc<str>,
     series: Vec<LaneSeries>,
-    /// Reused between steps.
+    // Reused between steps.
+    values: Vec<(usize, Timestamp, f64)>,
     observations: Vec<Observation>,
 }
 
@@ -81,6 +82,7 @@ impl Lane {
             brain: Brain::new(config.brain, &Ids::default()),
             source: config.source,
             series: Vec::new(),
+            values: Vec::new(),
             observations: Vec::new(),
         }
     }
@@ -119,27 +121,42 @@ impl Lane {
 
     /// Gives the detector the past of a series, oldest first; what context says must not teach is left out.
     pub fn bootstrap(&mut self, slot: usize, history: &[(Timestamp, f64)]) {
-        self.gate.bootstrap(&mut self.detector, slot, history);
+        if !self.gate.bootstrap(&mut self.detector, slot, history) {
+            let info = Arc::make_mut(&mut self.series[slot].info);
+            set_kind(info, SeriesKind::Gauge);
+        }
     }
 
-    /// Takes the samples of one step, moves the clock to `now`, and appends to `out`.
+    /// Takes the samples of one step as the source sent them, moves the clock to `now`, and appends to `out`.
     pub fn step(&mut self, now: Timestamp, samples: &[(usize, Timestamp, f64)], effort: Effort, out: &mut LaneOutput) {
         let first = out.detections.len();
         let judged = out.gate.judgements.len();
+        self.values.clear();
+        for &(slot, at, raw) in samples {
+            let value = self.gate.take(slot, at, raw, Some(now), &mut out.gate);
+            // A detection for every sample, also for the first of a counter.
+            self.values.push((slot, at, value.unwrap_or(f64::NAN)));
+        }
+        for slot in out.gate.demoted.drain(..) {
+            let series = &mut self.series[slot];
+            set_kind(Arc::make_mut(&mut series.info), SeriesKind::Gauge);
+            self.gate.retype(&mut self.detector, slot, &series.info);
+        }
         self.gate.observe(
             &mut self.detector,
-            samples,
-            Some(now),
+            &self.values,
             effort,
             &mut out.detections,
             &mut out.gate,
         );
         let judgements = &out.gate.judgements[judged..];
         self.observations.clear();
-        for (((slot, _, value), detection), judgement) in samples.iter().zip(&out.detections[first..]).zip(judgements) {
+        for (((slot, _, value), detection), judgement) in
+            self.values.iter().zip(&out.detections[first..]).zip(judgements)
+        {
             let series = &mut self.series[*slot];
             series.samples += 1;
-            if series.limit.is_none() {
+            if series.limit.is_none() && !value.is_nan() {
                 series.limit = Some(known_limit(&series.info, *value));
             }
             if detection.anomaly || (judgement.evidence && detection.score >= EVIDENCE_SCORE) {
