@@ -395,6 +395,11 @@ impl Shard {
             .filter(|(_, series)| look.matches(series.info()))
             .map(|(slot, _)| self.table.summary(&self.detector, slot, &look.clocks))
             .collect();
+        // What is only stored is found by who looks for it; a list of everything would be full of buckets.
+        if !look.words.is_empty() {
+            let kept = self.table.kept().filter(|kept| look.matches(kept.info()));
+            found.extend(kept.map(Kept::summary));
+        }
         Look::rank(&mut found);
         found.truncate(look.limit);
         found

@@ -1,7 +1,7 @@
 //! From what an earlier run left to a running engine: the store first, then the log on top of it.
 
-use super::{Engine, gone};
 use super::inbox::TYPES_SETTING;
+use super::{Engine, gone};
 use crate::config::Config;
 use crate::context::calendar::Span;
 use crate::context::{Context, Mask, MaskReason, Masks, Selector};

@@ -258,7 +258,11 @@ impl Kept {
         }
     }
 
-    fn summary(&self) -> SeriesSummary {
+    pub(super) fn info(&self) -> &Arc<SeriesInfo> {
+        &self.info
+    }
+
+    pub(super) fn summary(&self) -> SeriesSummary {
         let recent = self.history.newest(SPARK_POINTS);
         SeriesSummary {
             info: SeriesInfo::clone(&self.info),
