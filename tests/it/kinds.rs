@@ -92,7 +92,7 @@ fn world() -> Sent {
         if scrape == RESTART {
             (counts, sum) = ([0.0; BOUNDS.len()], 0.0);
         }
-        for _ in 0..400 {
+        for _ in 0..1500 {
             let slow = if scrape >= ONSET { 8.0 } else { 1.0 };
             let seconds = 0.06 * slow * (0.5 * chance.normal()).exp();
             sum += seconds;
@@ -287,7 +287,11 @@ async fn counters_and_histograms_are_judged_by_what_they_mean() {
     assert!(cart.explanation.contains("/s, expected "), "{}", cart.explanation);
     found_on_time(&cart, "cart's traffic");
     let search = served.detail("http_requests_total service=search").await;
-    assert_eq!(anomalies(&search), [], "a restart is none: {}", search.explanation);
+    assert!(
+        anomalies(&search).is_empty(),
+        "a restart is none: {}",
+        search.explanation
+    );
 
     for statistic in ["p50", "p95", "p99", "mean"] {
         let detail = served
@@ -295,25 +299,21 @@ async fn counters_and_histograms_are_judged_by_what_they_mean() {
             .await;
         let info = &detail.summary.info;
         assert_eq!((info.entity.as_str(), info.kind), ("pay", SeriesKind::Derived));
-        // A histogram that has started over is compared with zero.
-        assert_eq!(detail.points.len(), until - 1, "{statistic}");
+        // The first request brought only a part of its buckets; a histogram that has started over is compared with zero.
+        assert_eq!(detail.points.len(), until - 3, "{statistic}");
         found_on_time(&detail, statistic);
     }
     let count = served.detail("rpc_duration_seconds_count").await;
-    assert_eq!(
-        (count.summary.info.kind, anomalies(&count)),
-        (SeriesKind::Counter, vec![])
-    );
+    assert_eq!(count.summary.info.kind, SeriesKind::Counter);
+    assert!(anomalies(&count).is_empty());
     let buckets = served.list("rpc_duration_seconds_bucket").await;
     assert_eq!(buckets.len(), BOUNDS.len());
     let silent = |s: &SeriesSummary| s.info.kind == SeriesKind::Component && s.health == Health::Unknown;
     assert!(buckets.iter().all(silent));
     assert!(served.list("").await.iter().all(|s| s.info.kind.is_judged()));
     let stock = served.detail("stock_total").await;
-    assert_eq!(
-        (stock.summary.info.kind, anomalies(&stock)),
-        (SeriesKind::Gauge, vec![])
-    );
+    assert_eq!(stock.summary.info.kind, SeriesKind::Gauge);
+    assert!(anomalies(&stock).is_empty());
     assert_eq!(stock.points.len(), until);
 
     // A crash: all there is now is the log. What was learnt and where counting stood comes back from raw samples.

@@ -63,6 +63,7 @@ impl Adjust {
 /// Why a detection alerts nobody. Numbers name a window of the [`Context`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
+    /// The data is not to be believed, or not yet after a gap.
     LowQuality,
     Maintenance(u32),
     Expected(u32),
@@ -380,7 +381,7 @@ impl Context {
             text
         };
         match reason {
-            Reason::LowQuality => "low data quality".to_owned(),
+            Reason::LowQuality => "low data quality, or a long gap just before".to_owned(),
             Reason::Maintenance(index) => window(index, "maintenance window"),
             Reason::Expected(index) => window(index, "expected event"),
             Reason::Direction => "the deviation is to the side that does not matter for this series".to_owned(),

@@ -7,6 +7,14 @@ use crate::quality::{Quality, QualityChange};
 use crate::series::{MetricClass, SeriesInfo};
 use wire::Timestamp;
 
+/// A gap of so many steps and this long leaves the level that a series had behind: what follows may be ordinary for its hour, and
+/// only a season could tell. So many samples are believed in neither way.
+const GAP_STEPS: i64 = 12;
+const GAP_MS: i64 = 2 * 3600 * 1000;
+const AFTER_GAP: u8 = 8;
+/// Quality of data that is not believed.
+const NOT_BELIEVED: f32 = 0.0;
+
 /// Stands before and behind a [`Detector`] whose slots it follows.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -17,12 +25,40 @@ pub(super) struct Gate {
     // Reused between batches.
     adjusted: Vec<(usize, Timestamp, f64)>,
     adjusts: Vec<Adjust>,
+    resuming: Vec<bool>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct GateSeries {
     class: MetricClass,
     masked: bool,
+    /// Samples after a long gap that are still to come.
+    resuming: u8,
+    last_at: Option<Timestamp>,
+}
+
+impl GateSeries {
+    fn new(class: MetricClass) -> Self {
+        Self {
+            class,
+            masked: false,
+            resuming: 0,
+            last_at: None,
+        }
+    }
+
+    /// Whether a sample follows so closely on a long gap that little can be made of it.
+    #[inline]
+    fn resumes(&mut self, at: Timestamp, step_ms: impl FnOnce() -> i64) -> bool {
+        let passed_ms = at.0.saturating_sub(self.last_at.unwrap_or(at).0);
+        self.last_at = self.last_at.max(Some(at));
+        if passed_ms >= GAP_MS && passed_ms >= GAP_STEPS * step_ms() {
+            self.resuming = AFTER_GAP;
+        }
+        let resumes = self.resuming > 0;
+        self.resuming -= u8::from(resumes);
+        resumes
+    }
 }
 
 /// What comes out of the gate beside the detections.
@@ -54,6 +90,7 @@ impl Gate {
             series: Vec::new(),
             adjusted: Vec::new(),
             adjusts: Vec::new(),
+            resuming: Vec::new(),
         }
     }
 
@@ -63,10 +100,7 @@ impl Gate {
         let again = self.quality.add_series(info);
         debug_assert!(slot == own && slot == again, "slots are given in order");
         self.shapes.add(info.kind, info.step_ms);
-        self.series.push(GateSeries {
-            class: info.class,
-            masked: false,
-        });
+        self.series.push(GateSeries::new(info.class));
     }
 
     /// Lets the detector learn what may be learnt of the past, as it was stored. Returns whether the series is of the kind that
@@ -75,16 +109,14 @@ impl Gate {
         self.quality.bootstrap(slot, history);
         let (values, same) = self.shapes.bootstrap(slot, history);
         detector.bootstrap(slot, &self.context.learnable(slot, &values));
+        self.series[slot].last_at = values.last().map(|(at, _)| *at);
         same
     }
 
     /// The series in `slot` is of another kind than was thought: what was learnt of it means nothing.
     pub(super) fn retype(&mut self, detector: &mut Detector, slot: usize, info: &SeriesInfo) {
         self.shapes.set(slot, info.kind);
-        self.series[slot] = GateSeries {
-            class: info.class,
-            masked: false,
-        };
+        self.series[slot] = GateSeries::new(info.class);
         detector.restart(slot, info);
     }
 
@@ -124,13 +156,17 @@ impl Gate {
         let first = detections.len();
         self.adjusted.clear();
         self.adjusts.clear();
+        self.resuming.clear();
         let mut begun = 0;
         for &(slot, at, value) in batch {
             if value.is_nan() {
                 self.adjusted.push((slot, at, value));
                 self.adjusts.push(Adjust::NONE);
+                self.resuming.push(false);
                 continue;
             }
+            let resumes = self.series[slot].resumes(at, || detector.state(slot).step_ms);
+            self.resuming.push(resumes);
             let adjust = self.context.before(slot, at, value);
             if self.series[slot].masked == adjust.learn {
                 // The mask begins or ends with this sample, so the series' earlier ones must be through.
@@ -146,7 +182,8 @@ impl Gate {
         }
         detector.observe_batch(&self.adjusted[begun..], effort, detections);
         self.quality.sweep(batch.len(), &mut out.quality);
-        for ((&(slot, _, value), adjust), detection) in batch.iter().zip(&self.adjusts).zip(&mut detections[first..]) {
+        let asked = batch.iter().zip(&self.adjusts).zip(&self.resuming);
+        for (((&(slot, _, value), adjust), resumes), detection) in asked.zip(&mut detections[first..]) {
             if value.is_nan() {
                 detection.value = 0.0;
                 out.judgements.push(Judgement::NOTHING);
@@ -154,9 +191,12 @@ impl Gate {
             }
             adjust.restore(detection, value);
             let threshold = detector.threshold(self.series[slot].class);
-            let judgement = self
-                .context
-                .judge(slot, *adjust, detection, threshold, self.quality.score(slot));
+            let quality = if *resumes {
+                NOT_BELIEVED
+            } else {
+                self.quality.score(slot)
+            };
+            let judgement = self.context.judge(slot, *adjust, detection, threshold, quality);
             detection.anomaly = judgement.anomaly;
             if judgement.anomaly {
                 // What context calls an anomaly ranks with what the models call one.
@@ -253,6 +293,22 @@ mod tests {
         let suppressed = upkeep.out.judgements.iter().filter_map(|j| j.suppressed);
         assert!(suppressed.clone().count() > 10 && suppressed.clone().all(|r| r == Reason::Maintenance(0)));
         assert!(upkeep.detections.iter().any(|d| d.score > 0.5), "it stays visible");
+    }
+
+    /// What lasts is reported, what may only be the hour of the day is not.
+    #[test]
+    fn the_first_samples_after_a_long_gap_page_nobody() {
+        let mut bench = Bench::new(&ContextConfig::default(), 400);
+        let later: Vec<_> = (0..20).map(|i| (600 + i, 900.0 + noise(i))).collect();
+        bench.take(&later, 6);
+        let first = bench.detections.iter().position(|d| d.anomaly);
+        assert_eq!(first, Some(usize::from(AFTER_GAP)));
+        assert_eq!(bench.out.judgements[2].suppressed, Some(Reason::LowQuality));
+        // A gap of an hour changes nothing.
+        let mut bench = Bench::new(&ContextConfig::default(), 400);
+        let later: Vec<_> = (0..20).map(|i| (460 + i, 900.0 + noise(i))).collect();
+        bench.take(&later, 6);
+        assert_eq!(bench.detections.iter().position(|d| d.anomaly), Some(0));
     }
 
     #[test]
