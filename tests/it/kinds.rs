@@ -332,6 +332,13 @@ async fn counters_and_histograms_are_judged_by_what_they_mean() {
     assert_eq!(again.detail("stock_total").await.summary.info.kind, SeriesKind::Gauge);
     again.engine.shutdown().await;
 
+    // After a clean stop everything is in the store, what was derived too; the next scrape needs no new start.
+    let last = Served::start(folder.path(), &clock).await;
+    let p99 = last.detail("rpc_duration_seconds p99").await;
+    assert_eq!(p99.points.len(), SCRAPES - 1);
+    assert!(p99.seen as usize <= SCRAPES, "{} were learnt", p99.seen);
+    last.engine.shutdown().await;
+
     // Every sample is in the store with the bits it came with.
     let store = SqliteStore::open(&folder.path().join("halo.db")).await.unwrap();
     let saved = store.load().await.unwrap();

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::learn::Thresholds;
 use crate::pipeline::coordinator::{REPLAY_SOURCE, Restored};
 use crate::pipeline::message::{Past, ShardMessage};
-use crate::series::{Catalog, SeriesInfo, home_of};
+use crate::series::{Catalog, SeriesInfo, SeriesKind, home_of};
 use crate::store::log::{Batch, Record};
 use crate::store::{Change, Saved, Store};
 use std::collections::BTreeMap;
@@ -204,7 +204,8 @@ impl Engine {
         for (id, (_, source)) in &sources {
             let Some(info) = self.registry.get(*id) else { continue };
             let home = home_of(&info);
-            if home != *id {
+            // What was derived is derived again, from raw samples.
+            if home != *id && info.kind != SeriesKind::Derived {
                 families.entry(home).or_default().push(*id);
             }
             let add = ShardMessage::Add {
