@@ -129,13 +129,13 @@ fn members_may_come_apart() {
         .iter()
         .map(|(buckets, sum, _)| [&buckets[..], &[*sum, buckets[9]]].concat())
         .collect();
+    let mut send = |row: usize, order: &[usize]| {
+        let order = order.iter().copied();
+        found.extend(scrape(&mut histogram, row as i64 * STEP, &values[row], order));
+    };
     for from in [0, 6] {
-        for row in from..from + 6 {
-            found.extend(scrape(&mut histogram, row as i64 * STEP, &values[row], (5..12).rev()));
-        }
-        for row in from..from + 6 {
-            found.extend(scrape(&mut histogram, row as i64 * STEP, &values[row], 0..5));
-        }
+        (from..from + 6).for_each(|row| send(row, &[11, 10, 9, 8, 7, 6, 5]));
+        (from..from + 6).for_each(|row| send(row, &[0, 1, 2, 3, 4]));
     }
     assert_eq!(found.len(), 11);
     for (row, derived) in found.into_iter().enumerate() {
