@@ -128,12 +128,26 @@ impl Halo {
     }
 }
 
-/// `prometheus.WriteRequest`, the part that carries samples.
+/// `prometheus.WriteRequest`.
 #[derive(Clone, PartialEq, Message)]
 pub struct WriteRequest {
     /// The series.
     #[prost(message, repeated, tag = "1")]
     pub timeseries: Vec<TimeSeries>,
+    /// What is known of metrics.
+    #[prost(message, repeated, tag = "3")]
+    pub metadata: Vec<Metadata>,
+}
+
+/// `prometheus.MetricMetadata`, the part that says the type.
+#[derive(Clone, PartialEq, Message)]
+pub struct Metadata {
+    /// 1 counter, 2 gauge, 3 histogram, 5 summary.
+    #[prost(int32, tag = "1")]
+    pub kind: i32,
+    /// The name of the metric, or of its family.
+    #[prost(string, tag = "2")]
+    pub metric_family_name: String,
 }
 
 /// One series and some of its samples.

@@ -1,6 +1,7 @@
 //! Numbers, durations and times as people read them. Pure: time zones and "now" are arguments.
 
 use wire::Timestamp;
+use wire::series::RATE_OF;
 
 const SECOND: i64 = 1000;
 const MINUTE: i64 = 60 * SECOND;
@@ -72,6 +73,10 @@ pub(crate) fn percent(fraction: f64) -> String {
 
 /// The value of a metric, with the unit its name gives away.
 pub(crate) fn metric_value(metric: &str, value: f64) -> String {
+    if let Some(counter) = metric.strip_prefix(RATE_OF) {
+        let counted = counter.strip_suffix("_total").unwrap_or(counter);
+        return format!("{}/s", metric_value(counted, value));
+    }
     match unit(metric) {
         Unit::Bytes => bytes(value),
         Unit::BytesPerSecond => format!("{}/s", bytes(value)),
@@ -385,6 +390,9 @@ mod tests {
             ("availability", 0.998, "99.8 %"),
             ("availability", 99.8, "99.8 %"),
             ("requests", 1200.0, "1200"),
+            ("rate of http_requests_total", 51.25, "51.3/s"),
+            ("rate of network_receive_bytes_total", 2048.0, "2 KiB/s"),
+            ("rate of rpc_seconds_count", 12.0, "12/s"),
         ] {
             assert_eq!(metric_value(metric, value), text, "{metric}");
         }

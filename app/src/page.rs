@@ -37,7 +37,7 @@ pub(crate) fn encode(text: &str) -> String {
 
 /// Metric, statistic and the labels that tell siblings apart.
 pub(crate) fn metric_name(info: &SeriesInfo) -> String {
-    let mut name = info.metric.clone();
+    let mut name = info.quantity().into_owned();
     if let Some(statistic) = &info.statistic {
         name.push(' ');
         name.push_str(statistic);

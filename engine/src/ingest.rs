@@ -10,7 +10,7 @@ pub mod prometheus;
 pub mod recording;
 pub mod registry;
 
-use crate::series::{Sample, SeriesInfo};
+use crate::series::{MetricType, Sample, SeriesInfo};
 use wire::Timestamp;
 
 /// What one request, scrape or recorded row brought.
@@ -21,6 +21,8 @@ pub struct IngestBatch {
     pub samples: Vec<Sample>,
     /// Series that their source says have ended (Prometheus stale markers).
     pub stale: Vec<(wire::SeriesId, Timestamp)>,
+    /// Types that the sender declares, by the name of the metric or of its family.
+    pub types: Vec<(String, MetricType)>,
     pub rejections: Vec<Rejection>,
 }
 

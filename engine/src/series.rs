@@ -1,14 +1,20 @@
-//! Who a series is: labels, identity, class.
+//! Who a series is: labels, identity, class, kind.
 //!
 //! Identity is `xxh3_64` over the sorted labels, each written as name, 0xFF, value, 0xFF (0xFF never occurs in UTF-8), so
 //! every decoder computes the same id without building the labels first.
 
+mod catalog;
 mod class;
+mod family;
 mod identity;
+mod kind;
 
+pub use catalog::{Catalog, MetricType};
 pub use class::classify;
+pub use family::{QUANTILES, Role, derived_of, home_of, role_of};
 pub use identity::{IdentityHasher, Labels, info_from_labels};
-pub use wire::series::{MetricClass, SeriesInfo};
+pub use kind::{kind_by_name, set_kind};
+pub use wire::series::{MetricClass, SeriesInfo, SeriesKind};
 
 use wire::{SeriesId, Timestamp};
 

@@ -60,6 +60,7 @@ fn args(dir: &Path, out: &Path, mode: Mode) -> BacktestArgs {
         out: out.to_owned(),
         train_until: Some(onset(0)),
         mode,
+        false_alerts: 0.01,
     }
 }
 

@@ -4,4 +4,6 @@
 
 mod backtest;
 mod handle;
+mod irregular;
+mod kinds;
 mod scenarios;

@@ -114,6 +114,7 @@ fn batch(at_ms: i64) -> WriteRequest {
         (0..SERIES).map(|index| TimeSeries::gauge(&name(index), "durability:1", &[(at_ms, value(index, at_ms))]));
     WriteRequest {
         timeseries: series.collect(),
+        metadata: Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{EntityId, SeriesId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Identity of a series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,49 @@ pub struct SeriesInfo {
     pub class: MetricClass,
     /// Median interval between samples; 0 until two samples have come.
     pub step_ms: i64,
+    /// What its samples are, and so what is judged and shown.
+    #[serde(default)]
+    pub kind: SeriesKind,
+}
+
+impl SeriesInfo {
+    /// The metric as people read its values: `rate of http_requests_total` for a counter, else the name itself.
+    pub fn quantity(&self) -> Cow<'_, str> {
+        match self.kind {
+            SeriesKind::Counter => Cow::Owned(format!("{RATE_OF}{}", self.metric)),
+            _ => Cow::Borrowed(&self.metric),
+        }
+    }
+}
+
+/// What [`SeriesInfo::quantity`] puts before the name of a counter.
+pub const RATE_OF: &str = "rate of ";
+
+/// What the samples of a series are. What is stored is always what was sent; the type decides what is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeriesKind {
+    /// A quantity that goes up and down: judged as it is.
+    Gauge,
+    /// A total that only grows until it starts over: judged and shown as its rate per second.
+    Counter,
+    /// Part of a histogram or summary (a bucket, the sum): stored, and judged through what is derived from the whole.
+    Component,
+    /// Says something about others (an info series, a time of creation): stored, not judged.
+    Annotation,
+    /// Computed by the engine from components: a quantile, a mean.
+    Derived,
+    /// Written by an older peer, or by one that knows more kinds: as a gauge.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl SeriesKind {
+    /// Whether samples of this kind go to detection.
+    pub const fn is_judged(self) -> bool {
+        !matches!(self, Self::Component | Self::Annotation)
+    }
 }
 
 /// What kind of quantity a metric is. Models and thresholds are shared within a class.

@@ -108,7 +108,7 @@ pub(crate) fn MetricChart(
 }
 
 fn paint(surface: &mut Surface<'_>, detail: &SeriesDetail, compact: bool, hover: Option<usize>) {
-    let metric = detail.summary.info.metric.clone();
+    let metric = detail.summary.info.quantity().into_owned();
     let scene = MetricScene {
         detail,
         palette: surface.palette,

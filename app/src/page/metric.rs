@@ -160,7 +160,7 @@ fn Head(shown: RwSignal<Option<SeriesDetail>>, title: Memo<Option<(String, Strin
             </div>
             <div class="metric-head__value num" data-testid="metric-value">
                 <b>
-                    {move || summary.get().map(|s| s.last_value.map_or_else(|| "–".to_owned(), |v| format::metric_value(&s.info.metric, v)))}
+                    {move || summary.get().map(|s| s.last_value.map_or_else(|| "–".to_owned(), |v| format::metric_value(&s.info.quantity(), v)))}
                 </b>
                 <span class="card__quiet">
                     {move || shown.with(|d| d.as_ref().map(|d| format!(

@@ -127,7 +127,7 @@ fn SeriesRow(first: SeriesSummary, shown: RwSignal<Option<Vec<SeriesSummary>>>) 
     let owner = first.info.entity.clone();
     let now = move || live.now_of(&live.source_of(&owner));
     let (id, name) = (first.info.id, super::metric_name(&first.info));
-    let (entity, metric) = (first.info.entity.to_string(), first.info.metric.clone());
+    let (entity, metric) = (first.info.entity.to_string(), first.info.quantity().into_owned());
     let summary = Memo::new(move |_| {
         let found = shown.with(|list| list.as_ref()?.iter().find(|s| s.info.id == id).cloned());
         found.unwrap_or_else(|| first.clone())

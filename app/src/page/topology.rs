@@ -346,7 +346,7 @@ fn SeriesList(series: Remote<Vec<SeriesSummary>>) -> impl IntoView {
 #[component]
 fn PanelSeries(first: SeriesSummary, series: Remote<Vec<SeriesSummary>>) -> impl IntoView {
     let (id, name) = (first.info.id, super::metric_name(&first.info));
-    let metric = first.info.metric.clone();
+    let metric = first.info.quantity().into_owned();
     let summary = Memo::new(move |_| {
         let found = series
             .data

@@ -36,6 +36,7 @@ fn detail(points: Vec<SeriesPoint>) -> SeriesDetail {
                 labels: Vec::new(),
                 class: MetricClass::Latency,
                 step_ms: STEP,
+                kind: wire::series::SeriesKind::Gauge,
             },
             health: Health::Ok,
             last_at: to,

@@ -64,6 +64,7 @@ impl Adjust {
 /// Why a detection alerts nobody. Numbers name a window of the [`Context`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
+    /// The data is not to be believed, or not yet after a gap.
     LowQuality,
     Maintenance(u32),
     Expected(u32),
@@ -96,6 +97,17 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Of a sample in which there is nothing to judge, and from which nothing follows.
+    pub const NOTHING: Self = Self {
+        anomaly: false,
+        suppressed: None,
+        shadow: false,
+        learn: false,
+        factor: 1.0,
+        sensitivity: 1.0,
+        evidence: false,
+    };
+
     /// Whether the sample was judged as on any other day, and somebody wants to know. If not, nothing is predicted from it.
     pub fn is_ordinary(&self) -> bool {
         self.learn && !self.shadow && self.factor.to_bits() == 1.0_f64.to_bits()
@@ -410,7 +422,7 @@ impl Context {
             text
         };
         match reason {
-            Reason::LowQuality => "low data quality".to_owned(),
+            Reason::LowQuality => "low data quality, or a long gap just before".to_owned(),
             Reason::Maintenance(index) => window(index, "maintenance window"),
             Reason::Expected(index) => window(index, "expected event"),
             Reason::Direction => "the deviation is to the side that does not matter for this series".to_owned(),

@@ -1,12 +1,12 @@
 //! How numbers, times and lists read in a sentence.
 
-use wire::series::{MetricClass, SeriesInfo};
+use wire::series::{MetricClass, SeriesInfo, SeriesKind};
 use wire::{EntityId, Timestamp};
 
-/// `latency p95`, `availability`: statistic only where it tells something.
+/// `latency p95`, `availability`, `rate of http_requests_total`: statistic only where it tells something.
 pub(crate) fn metric_name(info: &SeriesInfo) -> String {
     match info.statistic.as_deref() {
-        None | Some("" | "Average" | "Sum" | "avg" | "mean" | "sum") => info.metric.clone(),
+        None | Some("" | "Average" | "Sum" | "avg" | "mean" | "sum") => info.quantity().into_owned(),
         Some(statistic) => format!("{} {statistic}", info.metric),
     }
 }
@@ -15,6 +15,18 @@ pub(crate) fn metric_name(info: &SeriesInfo) -> String {
 pub(crate) fn value(info: &SeriesInfo, value: f64, scale_hint: f64) -> String {
     let name = info.metric.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| name.contains(w));
+    if info.kind == SeriesKind::Counter {
+        let amount = if name.ends_with("_count") {
+            significant(value)
+        } else if has(&["seconds"]) {
+            seconds(value)
+        } else if has(&["bytes"]) {
+            bytes(value)
+        } else {
+            significant(value)
+        };
+        return format!("{amount}/s");
+    }
     let reference = value.abs().max(scale_hint.abs());
     if name.ends_with("_ms") || has(&["millis"]) {
         return seconds(value / 1e3);
@@ -144,6 +156,9 @@ mod tests {
         check("network_receive_bytes_per_sec", None, 1.5e6, 1e5, "1.5 MB/s");
         check("cpu_percent", None, 97.0, 20.0, "97 %");
         check("node_load1", None, 12.34, 1.0, "12.3");
+        check("http_requests_total", None, 51.26, 50.0, "51.3/s");
+        check("process_cpu_seconds_total", None, 0.35, 0.2, "350 ms/s");
+        check("network_receive_bytes_total", None, 1.5e6, 1e5, "1.5 MB/s");
     }
 
     #[test]

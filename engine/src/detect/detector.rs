@@ -179,6 +179,21 @@ impl Detector {
         }
     }
 
+    /// Forgets all that was learnt of a series, which is as if it had just been added.
+    ///
+    /// # Panics
+    /// If `slot` was not given by [`Detector::add_series`].
+    pub fn restart(&mut self, slot: usize, info: &SeriesInfo) {
+        let mut fresh = Self::new(self.config.clone(), Arc::clone(&self.models));
+        fresh.add_series(info);
+        self.masked.remove(&slot);
+        self.baselines.put_back(slot, fresh.baselines.copy_out(0));
+        self.baselines.set_polarity(slot, Polarity::of(info));
+        self.windows.put_back(slot, fresh.windows.copy_out(0));
+        self.novelties.put_back(slot, fresh.novelties.copy_out(0));
+        self.series[slot] = Series::new(info.id, info.class, self.models.tails(info.class));
+    }
+
     /// Masks a series, or ends its mask. While it is masked its samples are judged as ever; afterwards baseline, season and
     /// tails are as if those samples had never come. Costs a copy of the series' state at either end, nothing in between.
     pub fn mask(&mut self, slot: usize, masked: bool) {

@@ -3,7 +3,7 @@
 
 use super::{Detection, Detector, Saw, Signal, SignalState, Why};
 use wire::Timestamp;
-use wire::series::{Evidence, MemberEvidence, MemberVote, SeriesInfo, Votes};
+use wire::series::{Evidence, MemberEvidence, MemberVote, SeriesInfo, SeriesKind, Votes};
 
 impl Detector {
     /// One sentence about a detection of a series, such as:
@@ -16,8 +16,10 @@ impl Detector {
     pub fn explain(&self, info: &SeriesInfo, detection: &Detection, why: Option<&Why>) -> String {
         let name = match &info.statistic {
             Some(statistic) => format!("{} {statistic} of {}", info.metric, info.entity),
-            None => format!("{} of {}", info.metric, info.entity),
+            None => format!("{} of {}", info.quantity(), info.entity),
         };
+        let unit = if info.kind == SeriesKind::Counter { "/s" } else { "" };
+        let number = |x: f64| number(x) + unit;
         let observed = number(detection.value);
         let mut text = format!("{name} was {observed}");
         match detection.expected {
@@ -33,7 +35,7 @@ impl Detector {
                 let deviation = (detection.value - expected.mean) / expected.scale;
                 if deviation.abs() >= 0.5 {
                     let side = if deviation > 0.0 { "above" } else { "below" };
-                    text += &format!(": {} standard deviations {side}", number(deviation.abs()));
+                    text += &format!(": {} standard deviations {side}", self::number(deviation.abs()));
                 }
             }
         }

@@ -10,7 +10,7 @@ mod reader;
 
 use super::registry::Registry;
 use super::{IngestBatch, RejectReason, Rejection};
-use crate::series::{IdentityHasher, Labels, Sample, info_from_labels};
+use crate::series::{IdentityHasher, Labels, MetricType, Sample, info_from_labels};
 use reader::{Reader, Wire};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{SeriesId, Timestamp};
@@ -101,12 +101,31 @@ impl<'a> Decoder<'a> {
     fn request(&mut self, body: &'a [u8]) -> Result<(), &'static str> {
         let mut reader = Reader::new(body);
         while let Some((field, value)) = reader.next()? {
-            // Field 3 is metadata, everything else is from a newer version: both are no error.
-            if let (1, Wire::Bytes(series)) = (field, value) {
-                self.series(series)?;
+            match (field, value) {
+                (1, Wire::Bytes(series)) => self.series(series)?,
+                (3, Wire::Bytes(metadata)) => self.metadata(metadata),
+                // From a newer version, and no error.
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Takes the type of a metric family. Metadata that makes no sense is no reason to lose samples.
+    fn metadata(&mut self, body: &[u8]) {
+        let (mut code, mut name) = (0, &body[..0]);
+        let mut reader = Reader::new(body);
+        while let Ok(Some((field, content))) = reader.next() {
+            match (field, content) {
+                (1, Wire::Varint(number)) => code = number,
+                (2, Wire::Bytes(bytes)) => name = bytes,
+                _ => {}
+            }
+        }
+        let is_name = !name.is_empty() && name.len() <= self.limits.max_label_name_bytes;
+        if let (true, Ok(name), Some(kind)) = (is_name, std::str::from_utf8(name), metric_type(code)) {
+            self.batch.types.push((name.to_owned(), kind));
+        }
     }
 
     fn series(&mut self, body: &'a [u8]) -> Result<(), &'static str> {
@@ -237,6 +256,20 @@ impl<'a> Decoder<'a> {
             .collect();
         self.batch
     }
+}
+
+/// `MetricMetadata.MetricType`; 0 is unknown.
+fn metric_type(code: u64) -> Option<MetricType> {
+    Some(match code {
+        1 => MetricType::Counter,
+        2 => MetricType::Gauge,
+        3 => MetricType::Histogram,
+        4 => MetricType::GaugeHistogram,
+        5 => MetricType::Summary,
+        6 => MetricType::Info,
+        7 => MetricType::StateSet,
+        _ => return None,
+    })
 }
 
 fn label(body: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {

@@ -1,9 +1,9 @@
 //! Every series the engine knows. Decoders ask it before they build labels; shards own everything else about a series.
 
-use crate::series::SeriesInfo;
+use crate::series::{Catalog, SeriesInfo, home_of, set_kind};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::{Mutex, MutexGuard};
 use wire::SeriesId;
 
@@ -11,14 +11,40 @@ use wire::SeriesId;
 #[derive(Debug, Default)]
 pub struct Registry {
     known: RwLock<HashMap<SeriesId, Arc<SeriesInfo>, BuildHasherDefault<IdHasher>>>,
-    growing: Mutex<()>,
+    homes: RwLock<Homes>,
+    growing: Mutex<Catalog>,
+}
+
+/// By which id the place of a series is chosen, where that is not its own: members of histograms and what is derived from them.
+#[derive(Debug, Default)]
+pub struct Homes(HashMap<SeriesId, SeriesId, BuildHasherDefault<IdHasher>>);
+
+impl Homes {
+    /// The id that stands for `series`.
+    #[inline]
+    pub fn of(&self, series: SeriesId) -> SeriesId {
+        self.0.get(&series).copied().unwrap_or(series)
+    }
 }
 
 impl Registry {
+    /// A registry without series, which finds their kinds by `catalog`.
+    pub fn new(catalog: Catalog) -> Self {
+        Self {
+            growing: Mutex::new(catalog),
+            ..Self::default()
+        }
+    }
+
     /// Waits for the turn to add series. A series must be in the store and with its shard before it is known, since from
     /// then on other requests send its samples without saying who it is: whoever adds series does all of it in one turn.
-    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+    pub async fn turn(&self) -> MutexGuard<'_, Catalog> {
         self.growing.lock().await
+    }
+
+    /// Where series live. One lock for many look-ups.
+    pub fn homes(&self) -> RwLockReadGuard<'_, Homes> {
+        self.homes.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The series of `infos` that are not known yet, each once, as many as find room below `max`; and how many do not.
@@ -50,8 +76,40 @@ impl Registry {
 
     /// Makes series known.
     pub fn add(&self, infos: impl IntoIterator<Item = Arc<SeriesInfo>>) {
+        let infos: Vec<_> = infos.into_iter().collect();
+        let homes = infos.iter().map(|info| (info.id, home_of(info)));
+        let away: Vec<_> = homes.filter(|(id, home)| id != home).collect();
+        // First: nobody may send samples of a known series to the wrong place.
+        if !away.is_empty() {
+            self.homes
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .0
+                .extend(away);
+        }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.extend(infos.into_iter().map(|info| (info.id, info)));
+    }
+
+    /// Gives series the kind that `catalog` now has for them, `only` these or all; returns those whose kind has changed.
+    pub fn retype(&self, catalog: &Catalog, only: Option<&[SeriesId]>) -> Vec<Arc<SeriesInfo>> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut changed: Vec<Arc<SeriesInfo>> = Vec::new();
+        let mut look = |info: &mut Arc<SeriesInfo>| {
+            let kind = catalog.kind(info);
+            if kind != info.kind {
+                set_kind(Arc::make_mut(info), kind);
+                changed.push(Arc::clone(info));
+            }
+        };
+        match only {
+            Some(ids) => ids.iter().for_each(|id| {
+                known.get_mut(id).map(&mut look);
+            }),
+            None => known.values_mut().for_each(look),
+        }
+        changed.sort_by_key(|info| info.id);
+        changed
     }
 
     /// How many series there are.

@@ -107,7 +107,7 @@ impl Engine {
         let (stop, stopped) = watch::channel(false);
         let live = Arc::new(Live::new(coordinator.snapshot(now)));
         let engine = Arc::new(Self {
-            registry: Registry::default(),
+            registry: Registry::new(restore::catalog(&saved)?),
             log,
             store,
             shards,
@@ -177,9 +177,15 @@ impl Engine {
         }
     }
 
+    /// The shard that owns a known series.
     fn shard_of(&self, series: SeriesId) -> usize {
+        self.shard_at(self.registry.homes().of(series))
+    }
+
+    /// The shard of all series with this home.
+    fn shard_at(&self, home: SeriesId) -> usize {
         // The id is a hash already; its high bits are as good as any.
-        ((u128::from(series.0) * self.shards.len() as u128) >> 64) as usize
+        ((u128::from(home.0) * self.shards.len() as u128) >> 64) as usize
     }
 
     /// Tells every shard that a version went live.

@@ -1,4 +1,4 @@
-//! Context and data quality around the detector, and what configuration asks beyond it: what a lane and a shard do alike
+//! Kind, context and data quality around the detector, and what configuration asks beyond it: what a lane and a shard do alike
 //! with every sample.
 
 mod extras;
@@ -6,9 +6,10 @@ mod ruling;
 #[cfg(test)]
 mod scenarios;
 
-use crate::context::{Adjust, Context, Judgement};
+use crate::context::{Adjust, Context, Judgement, Settings};
 use crate::detect::fast::Fast;
 use crate::detect::{Before, Detection, Detector, Effort, FastConfig, SignalState, Why};
+use crate::features::{Shaped, Shapes};
 use crate::quality::{Presence, Quality, QualityChange, Silence};
 use crate::series::{MetricClass, SeriesInfo};
 use extras::Extras;
@@ -17,6 +18,14 @@ use std::sync::Arc;
 use wire::Timestamp;
 use wire::status::Provisional;
 
+/// A gap of so many steps and this long leaves the level that a series had behind: what follows may be ordinary for its hour, and
+/// only a season could tell. So many samples are believed in neither way.
+const GAP_STEPS: i64 = 12;
+const GAP_MS: i64 = 2 * 3600 * 1000;
+const AFTER_GAP: u8 = 8;
+/// Quality of data that is not believed.
+const NOT_BELIEVED: f32 = 0.0;
+
 /// Stands before and behind a [`Detector`] whose slots it follows.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -24,11 +33,13 @@ pub(super) struct Gate {
     pub(super) quality: Quality,
     pub(super) presence: Presence,
     fast: FastConfig,
+    shapes: Shapes,
     series: Vec<GateSeries>,
     // Reused between batches.
     adjusted: Vec<(usize, Timestamp, f64)>,
     adjusts: Vec<Adjust>,
     met: Vec<(usize, Box<Before>)>,
+    resuming: Vec<bool>,
 }
 
 #[derive(Debug)]
@@ -40,6 +51,36 @@ struct GateSeries {
     /// Few series have either.
     extras: Option<Box<Extras>>,
     fast: Option<Box<Fast>>,
+    /// Samples after a long gap that are still to come.
+    resuming: u8,
+    last_at: Option<Timestamp>,
+}
+
+impl GateSeries {
+    fn new(info: &SeriesInfo, settings: Option<&Settings>, fast: &FastConfig) -> Self {
+        Self {
+            class: info.class,
+            masked: false,
+            run: None,
+            extras: Extras::of(info, settings),
+            fast: Fast::of(info, settings.and_then(|own| own.fast), fast).map(Box::new),
+            resuming: 0,
+            last_at: None,
+        }
+    }
+
+    /// Whether a sample follows so closely on a long gap that little can be made of it.
+    #[inline]
+    fn resumes(&mut self, at: Timestamp, step_ms: impl FnOnce() -> i64) -> bool {
+        let passed_ms = at.0.saturating_sub(self.last_at.unwrap_or(at).0);
+        self.last_at = self.last_at.max(Some(at));
+        if passed_ms >= GAP_MS && passed_ms >= GAP_STEPS * step_ms() {
+            self.resuming = AFTER_GAP;
+        }
+        let resumes = self.resuming > 0;
+        self.resuming -= u8::from(resumes);
+        resumes
+    }
 }
 
 /// What comes out of the gate beside the detections.
@@ -55,6 +96,8 @@ pub struct GateOutput {
     pub whys: Vec<(usize, Why)>,
     /// What became of provisional signals.
     pub provisional: Provisional,
+    /// Series that were found to be no counters, by slot.
+    pub demoted: Vec<usize>,
 }
 
 impl GateOutput {
@@ -65,6 +108,7 @@ impl GateOutput {
         self.silent.clear();
         self.whys.clear();
         self.provisional = Provisional::default();
+        self.demoted.clear();
     }
 }
 
@@ -75,10 +119,12 @@ impl Gate {
             quality: Quality::default(),
             presence: Presence::default(),
             fast,
+            shapes: Shapes::default(),
             series: Vec::new(),
             adjusted: Vec::new(),
             adjusts: Vec::new(),
             met: Vec::new(),
+            resuming: Vec::new(),
         }
     }
 
@@ -89,28 +135,27 @@ impl Gate {
         let again = self.quality.add_series(info);
         self.presence.add_series(info, source);
         debug_assert!(slot == own && slot == again, "slots are given in order");
-        let settings = self.context.settings(slot);
-        self.series.push(GateSeries {
-            class: info.class,
-            masked: false,
-            run: None,
-            extras: Extras::of(info, settings),
-            fast: Fast::of(info, settings.and_then(|own| own.fast), &self.fast).map(Box::new),
-        });
+        self.shapes.add(info.kind, info.step_ms);
+        self.series
+            .push(GateSeries::new(info, self.context.settings(slot), &self.fast));
     }
 
-    /// Lets the detector learn what may be learnt of the past.
-    /// `older` came before `history` and is too much to learn sample by sample.
+    /// Lets the detector learn what may be learnt of the past, as it was stored. `older` came before `history` and is too much to
+    /// learn sample by sample. Returns whether the series is of the kind that it was thought to be.
     pub(super) fn bootstrap(
         &mut self,
         detector: &mut Detector,
         slot: usize,
         older: &[(Timestamp, f64)],
         history: &[(Timestamp, f64)],
-    ) {
+    ) -> bool {
         self.quality.bootstrap(slot, history);
+        let raw: Vec<(Timestamp, f64)> = older.iter().chain(history).copied().collect();
+        let (values, same) = self.shapes.bootstrap(slot, &raw);
+        let first = history.first().map(|(at, _)| *at);
+        let (older, recent) = values.split_at(values.partition_point(|(at, _)| Some(*at) < first));
         let older = self.context.learnable(slot, older);
-        let learnable = self.context.learnable(slot, history);
+        let learnable = self.context.learnable(slot, recent);
         let series = &mut self.series[slot];
         if let Some(extras) = &mut series.extras {
             extras.bootstrap(&learnable);
@@ -119,14 +164,47 @@ impl Gate {
             fast.bootstrap(&learnable);
         }
         detector.bootstrap_after(slot, &older, &learnable);
+        series.last_at = values.last().map(|(at, _)| *at);
+        same
     }
 
-    /// Judges a batch of samples, which came at `arrived` (`None`: in time), and appends to `detections` and `out`.
+    /// The series in `slot` is of another kind than was thought: what was learnt of it means nothing.
+    pub(super) fn retype(&mut self, detector: &mut Detector, slot: usize, info: &SeriesInfo) {
+        self.shapes.set(slot, info.kind);
+        self.series[slot] = GateSeries::new(info, self.context.settings(slot), &self.fast);
+        detector.restart(slot, info);
+    }
+
+    /// Takes in a sample as it was stored, which came at `arrived` (`None`: in time). Returns what there is to judge in it, which
+    /// goes to [`Gate::observe`].
+    pub(super) fn take(
+        &mut self,
+        slot: usize,
+        at: Timestamp,
+        value: f64,
+        arrived: Option<Timestamp>,
+        out: &mut GateOutput,
+    ) -> Option<f64> {
+        // The source's own value: a counter that grows evenly has one rate for ever and is no flat line.
+        let arrived = arrived.unwrap_or(at);
+        self.quality.observe(slot, at, value, arrived, &mut out.quality);
+        self.presence.observe(slot, at, arrived, &self.quality);
+        match self.shapes.take(slot, at, value) {
+            Shaped::Value(value) => Some(value),
+            Shaped::Nothing => None,
+            Shaped::Demoted(value) => {
+                out.demoted.push(slot);
+                Some(value)
+            }
+        }
+    }
+
+    /// Judges a batch of values and appends to `detections` and `out`. A value that is NaN stands for a sample in which there is
+    /// nothing to judge.
     pub(super) fn observe(
         &mut self,
         detector: &mut Detector,
         batch: &[(usize, Timestamp, f64)],
-        arrived: Option<Timestamp>,
         effort: Effort,
         detections: &mut Vec<Detection>,
         out: &mut GateOutput,
@@ -135,11 +213,17 @@ impl Gate {
         self.adjusted.clear();
         self.adjusts.clear();
         self.met.clear();
+        self.resuming.clear();
         let mut begun = 0;
         for &(slot, at, value) in batch {
-            let arrived = arrived.unwrap_or(at);
-            self.quality.observe(slot, at, value, arrived, &mut out.quality);
-            self.presence.observe(slot, at, arrived, &self.quality);
+            if value.is_nan() {
+                self.adjusted.push((slot, at, value));
+                self.adjusts.push(Adjust::NONE);
+                self.resuming.push(false);
+                continue;
+            }
+            let resumes = self.series[slot].resumes(at, || detector.state(slot).step_ms);
+            self.resuming.push(resumes);
             let adjust = self.context.before(slot, at, value);
             if self.series[slot].masked == adjust.learn {
                 // The mask begins or ends with this sample, so the series' earlier ones must be through.
@@ -168,8 +252,14 @@ impl Gate {
         });
         let mut met = self.met.iter().peekable();
         let mut searches = 0;
-        let samples = batch.iter().zip(&self.adjusts).zip(&mut detections[first..]);
-        for (place, ((&(slot, at, value), adjust), detection)) in samples.enumerate() {
+        let asked = batch.iter().zip(&self.adjusts).zip(&self.resuming);
+        let samples = asked.zip(&mut detections[first..]);
+        for (place, (((&(slot, at, value), adjust), resumes), detection)) in samples.enumerate() {
+            if value.is_nan() {
+                detection.value = 0.0;
+                out.judgements.push(Judgement::NOTHING);
+                continue;
+            }
             let series = &mut self.series[slot];
             let met = met.next_if(|(of, _)| *of == place).map(|(_, met)| &**met);
             let ensemble = *detection;
@@ -178,7 +268,11 @@ impl Gate {
                 at,
                 adjust: *adjust,
                 threshold: detector.threshold(series.class),
-                quality: self.quality.score(slot),
+                quality: if *resumes {
+                    NOT_BELIEVED
+                } else {
+                    self.quality.score(slot)
+                },
                 context: &mut self.context,
                 extras: series.extras.as_deref(),
             };
@@ -282,10 +376,12 @@ mod tests {
         fn take(&mut self, samples: &[(i64, f64)], size: usize) {
             let samples: Vec<_> = samples.iter().map(|(i, v)| (0, Timestamp(i * MINUTE), *v)).collect();
             for batch in samples.chunks(size) {
+                for &(slot, at, value) in batch {
+                    assert_eq!(self.gate.take(slot, at, value, None, &mut self.out), Some(value));
+                }
                 self.gate.observe(
                     &mut self.detector,
                     batch,
-                    None,
                     Effort::Full,
                     &mut self.detections,
                     &mut self.out,
@@ -306,6 +402,22 @@ mod tests {
         let suppressed = upkeep.out.judgements.iter().filter_map(|j| j.suppressed);
         assert!(suppressed.clone().count() > 10 && suppressed.clone().all(|r| r == Reason::Maintenance(0)));
         assert!(upkeep.detections.iter().any(|d| d.score > 0.5), "it stays visible");
+    }
+
+    /// What lasts is reported, what may only be the hour of the day is not.
+    #[test]
+    fn the_first_samples_after_a_long_gap_page_nobody() {
+        let mut bench = Bench::new(&ContextConfig::default(), 400);
+        let later: Vec<_> = (0..20).map(|i| (600 + i, 900.0 + noise(i))).collect();
+        bench.take(&later, 6);
+        let first = bench.detections.iter().position(|d| d.anomaly);
+        assert_eq!(first, Some(usize::from(AFTER_GAP)));
+        assert_eq!(bench.out.judgements[2].suppressed, Some(Reason::LowQuality));
+        // A gap of an hour changes nothing.
+        let mut bench = Bench::new(&ContextConfig::default(), 400);
+        let later: Vec<_> = (0..20).map(|i| (460 + i, 900.0 + noise(i))).collect();
+        bench.take(&later, 6);
+        assert_eq!(bench.detections.iter().position(|d| d.anomaly), Some(0));
     }
 
     #[test]

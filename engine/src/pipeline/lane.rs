@@ -9,7 +9,7 @@ use crate::correlate::{Incident, Observation};
 use crate::detect::{DetectConfig, Detection, Detector, Effort, Models};
 use crate::predict::Limit;
 use crate::predict::limits::known_limit;
-use crate::series::SeriesInfo;
+use crate::series::{SeriesInfo, SeriesKind, set_kind};
 use std::sync::Arc;
 use wire::Timestamp;
 use wire::topology::{Deploy, Edge};
@@ -62,7 +62,8 @@ pub struct Lane {
     source: Arc<str>,
     series: Vec<LaneSeries>,
     silences: Silences,
-    /// Reused between steps.
+    // Reused between steps.
+    values: Vec<(usize, Timestamp, f64)>,
     observations: Vec<Observation>,
 }
 
@@ -85,6 +86,7 @@ impl Lane {
             source: config.source,
             series: Vec::new(),
             silences: Silences::default(),
+            values: Vec::new(),
             observations: Vec::new(),
         }
     }
@@ -123,28 +125,43 @@ impl Lane {
 
     /// Gives the detector the past of a series, oldest first; what context says must not teach is left out.
     pub fn bootstrap(&mut self, slot: usize, history: &[(Timestamp, f64)]) {
-        self.gate.bootstrap(&mut self.detector, slot, &[], history);
+        if !self.gate.bootstrap(&mut self.detector, slot, &[], history) {
+            let info = Arc::make_mut(&mut self.series[slot].info);
+            set_kind(info, SeriesKind::Gauge);
+        }
     }
 
-    /// Takes the samples of one step, moves the clock to `now`, and appends to `out`.
+    /// Takes the samples of one step as the source sent them, moves the clock to `now`, and appends to `out`.
     pub fn step(&mut self, now: Timestamp, samples: &[(usize, Timestamp, f64)], effort: Effort, out: &mut LaneOutput) {
         let first = out.detections.len();
         let judged = out.gate.judgements.len();
         let heard = out.gate.silent.len();
+        self.values.clear();
+        for &(slot, at, raw) in samples {
+            let value = self.gate.take(slot, at, raw, Some(now), &mut out.gate);
+            // A detection for every sample, also for the first of a counter.
+            self.values.push((slot, at, value.unwrap_or(f64::NAN)));
+        }
+        for slot in out.gate.demoted.drain(..) {
+            let series = &mut self.series[slot];
+            set_kind(Arc::make_mut(&mut series.info), SeriesKind::Gauge);
+            self.gate.retype(&mut self.detector, slot, &series.info);
+        }
         self.gate.observe(
             &mut self.detector,
-            samples,
-            Some(now),
+            &self.values,
             effort,
             &mut out.detections,
             &mut out.gate,
         );
         let judgements = &out.gate.judgements[judged..];
         self.observations.clear();
-        for (((slot, _, value), detection), judgement) in samples.iter().zip(&out.detections[first..]).zip(judgements) {
+        for (((slot, _, value), detection), judgement) in
+            self.values.iter().zip(&out.detections[first..]).zip(judgements)
+        {
             let series = &mut self.series[*slot];
             series.samples += 1;
-            if series.limit.is_none() {
+            if series.limit.is_none() && !value.is_nan() {
                 series.limit = Some(known_limit(&series.info, *value));
             }
             if detection.anomaly || (judgement.evidence && detection.score >= EVIDENCE_SCORE) {

@@ -35,6 +35,10 @@ pub(crate) enum ShardMessage {
     },
     /// The past of a series.
     Bootstrap { series: SeriesId, past: Past },
+    /// The past of the members of one family, of which its derived series learn.
+    BootstrapFamily { members: Vec<(SeriesId, Past)> },
+    /// The kind of a series is another than was thought.
+    Retype { info: Arc<SeriesInfo> },
     /// The source says that the series has ended.
     Ended { series: SeriesId },
     /// A version went live.
@@ -184,7 +188,7 @@ impl Look {
         let mut text = format!(
             "{} {} {}",
             info.entity,
-            info.metric,
+            info.quantity(),
             info.statistic.as_deref().unwrap_or_default()
         );
         for (name, value) in &info.labels {

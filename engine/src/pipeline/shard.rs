@@ -1,6 +1,7 @@
 //! One shard: the thread that owns a part of the series. It admits samples, keeps their history, runs the detector, and
 //! hands what matters to the coordinator. No locks: everything a series has lives here.
 
+mod families;
 mod table;
 
 use super::coordinator::is_durable;
@@ -12,15 +13,16 @@ use crate::correlate::Observation;
 use crate::detect::{DetectConfig, Detection, Detector, Effort, Models};
 use crate::ingest::admit::Admit;
 use crate::ingest::{RejectReason, Rejection};
-use crate::series::{Sample, SeriesInfo};
+use crate::series::{Sample, SeriesInfo, SeriesKind};
 use crate::store::history::History;
+use families::{Families, Output};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use table::{Series, SeriesTable};
+use table::{Kept, Place, Series, SeriesTable};
 use tokio::sync::mpsc;
-use wire::Timestamp;
 use wire::series::SeriesSummary;
 use wire::status::Provisional;
+use wire::{SeriesId, Timestamp};
 
 /// Samples of one detector call: enough to fill the autoencoder's batch, few enough to stay in cache.
 const DETECT_BATCH: usize = 1024;
@@ -35,9 +37,11 @@ pub(crate) struct Shard {
     detector: Detector,
     gate: Gate,
     table: SeriesTable,
+    families: Families,
     observed: mpsc::Sender<Observed>,
     // Reused between messages.
     pending: Vec<(usize, Timestamp, f64)>,
+    derived: Vec<Output>,
     detections: Vec<Detection>,
     judged: GateOutput,
 }
@@ -56,8 +60,10 @@ impl Shard {
             gate: Gate::new(context, detect.fast.clone()),
             detector: Detector::new(detect, models),
             table: SeriesTable::new(verdict_bytes),
+            families: Families::default(),
             observed,
             pending: Vec::new(),
+            derived: Vec::new(),
             detections: Vec::new(),
             judged: GateOutput::default(),
         }
@@ -87,6 +93,8 @@ impl Shard {
                 }
             }
             ShardMessage::Bootstrap { series, past } => self.bootstrap(series, &past),
+            ShardMessage::BootstrapFamily { members } => self.bootstrap_family(&members),
+            ShardMessage::Retype { info } => self.retype(info),
             ShardMessage::Ended { series } => self.end(series),
             ShardMessage::Deploy { entity, at } => self.gate.context.record_deploy(&entity, at),
             ShardMessage::Threshold { class, threshold } => self.detector.set_threshold(class, threshold),
@@ -111,29 +119,114 @@ impl Shard {
     }
 
     fn add(&mut self, source: &Arc<str>, info: Arc<SeriesInfo>, sealed_until: Option<Timestamp>) {
-        if self.table.slot(info.id).is_none() {
-            let slot = self.detector.add_series(&info);
-            self.gate.add_series(&mut self.detector, slot, &info, source);
-            let history = sealed_until.map_or_else(|| History::new(info.id), |until| History::resumed(info.id, until));
-            self.table.push(slot, Series::new(info, Arc::clone(source), history));
+        if self.table.place(info.id).is_some() {
+            return;
+        }
+        let history = sealed_until.map_or_else(|| History::new(info.id), |until| History::resumed(info.id, until));
+        let link = self.families.link(&info);
+        if info.kind.is_judged() {
+            self.judge(Series::new(info, Arc::clone(source), history, link));
+        } else {
+            self.table.keep(Kept::new(info, Arc::clone(source), history, link));
         }
     }
 
-    fn bootstrap(&mut self, series: wire::SeriesId, past: &Past) {
-        let Some(slot) = self.table.slot(series) else { return };
-        self.gate.bootstrap(&mut self.detector, slot, &past.older, &past.learn);
-        for &(at, value) in &past.keep {
-            self.table.series_mut(slot).admit(at, value);
+    /// Gives a series to the detector.
+    fn judge(&mut self, series: Series) {
+        let info = series.info();
+        let slot = self.detector.add_series(info);
+        self.gate.add_series(&mut self.detector, slot, info, series.source());
+        if info.kind == SeriesKind::Derived {
+            self.families.derive_into(info, slot);
+        }
+        self.table.push(slot, series);
+    }
+
+    fn bootstrap(&mut self, series: SeriesId, past: &Past) {
+        match self.table.place(series) {
+            Some(Place::Judged(slot)) => {
+                if !self.gate.bootstrap(&mut self.detector, slot, &past.older, &past.learn) {
+                    self.table.series_mut(slot).retype(SeriesKind::Gauge);
+                }
+                for &(at, value) in &past.keep {
+                    self.table.series_mut(slot).admit(at, value);
+                }
+            }
+            Some(Place::Kept(index)) => {
+                for &(at, value) in &past.keep {
+                    self.table.kept_mut(index).admit(at, value);
+                }
+            }
+            None => {}
         }
     }
 
-    fn end(&mut self, series: wire::SeriesId) {
-        self.table.mark_ended(series);
-        if let Some(slot) = self.table.slot(series) {
-            let at = self.table.series(slot).last_at().unwrap_or_default();
-            self.gate.quality.ended(slot, at, &mut self.judged.quality);
-            self.gate.presence.ended(slot);
+    /// Members learn for themselves, as far as they are judged, and then what is derived from all of them.
+    fn bootstrap_family(&mut self, members: &[(SeriesId, Past)]) {
+        let mut samples = Vec::new();
+        for (series, past) in members {
+            self.bootstrap(*series, past);
+            if let Some(link) = self.table.place(*series).and_then(|place| self.table.link(place)) {
+                samples.extend(past.learn.iter().map(|&(at, value)| (at, link, value)));
+            }
         }
+        samples.sort_by_key(|(at, ..)| *at);
+        let mut learn: BTreeMap<usize, Vec<(Timestamp, f64)>> = BTreeMap::new();
+        for (at, link, value) in samples {
+            self.families.take(link, at, value, &mut self.derived);
+            for output in self.derived.drain(..) {
+                if let Some(value) = output.value {
+                    learn.entry(output.slot).or_default().push((output.at, value));
+                }
+            }
+        }
+        for (slot, history) in learn {
+            self.gate.bootstrap(&mut self.detector, slot, &[], &history);
+            for (at, value) in history {
+                // What is sealed already is refused.
+                self.table.series_mut(slot).admit(at, value);
+            }
+        }
+    }
+
+    /// A series turned out to be of another kind. What is stored of it stays; what was learnt starts over.
+    fn retype(&mut self, info: Arc<SeriesInfo>) {
+        let link = self.families.link(&info);
+        match self.table.place(info.id) {
+            Some(Place::Judged(slot)) => {
+                self.gate.retype(&mut self.detector, slot, &info);
+                self.table.series_mut(slot).become_of(info, link);
+            }
+            Some(Place::Kept(index)) if info.kind.is_judged() => {
+                if let Some(kept) = self.table.release(index) {
+                    self.judge(kept.into_series(info, link));
+                }
+            }
+            Some(Place::Kept(index)) => self.table.kept_mut(index).become_of(info, link),
+            None => {}
+        }
+    }
+
+    fn end(&mut self, series: SeriesId) {
+        let Some(place) = self.table.place(series) else { return };
+        let mut over = match place {
+            Place::Judged(slot) => vec![slot],
+            Place::Kept(_) => Vec::new(),
+        };
+        if let Some(link) = self.table.link(place) {
+            over.extend(self.families.end(link));
+        }
+        for slot in over {
+            self.fall_silent(slot);
+        }
+    }
+
+    /// Nobody is to miss the series in `slot` until it reports again.
+    fn fall_silent(&mut self, slot: usize) {
+        self.table.series_mut(slot).end();
+        let at = self.table.series(slot).last_at().unwrap_or_default();
+        self.gate.quality.ended(slot, at, &mut self.judged.quality);
+        self.gate.presence.ended(slot);
     }
 
     /// Admits, keeps, and judges the samples of one request, which came at `arrived`. What was refused is returned, the rest
@@ -152,18 +245,21 @@ impl Shard {
             self.pending.clear();
             self.judged.clear();
             for sample in chunk {
-                let Some(slot) = self.table.slot(sample.series) else {
+                let Some(place) = self.table.place(sample.series) else {
                     continue;
                 };
-                match self.table.series_mut(slot).admit(sample.at, sample.value) {
-                    Admit::InOrder => self.pending.push((slot, sample.at, sample.value)),
-                    Admit::OutOfOrder => {
+                let (admit, link) = self.table.admit(place, sample.at, sample.value);
+                match (admit, place) {
+                    (Admit::InOrder, Place::Judged(slot)) => self.pend(slot, sample.at, sample.value, arrived),
+                    (Admit::OutOfOrder, Place::Judged(slot)) => {
                         self.gate
                             .quality
                             .out_of_order(slot, sample.at, &mut self.judged.quality);
                     }
-                    Admit::Refused(reason) => {
-                        if matches!(reason, RejectReason::Duplicate | RejectReason::Conflicting) {
+                    (Admit::Refused(reason), _) => {
+                        if let (RejectReason::Duplicate | RejectReason::Conflicting, Place::Judged(slot)) =
+                            (reason, place)
+                        {
                             let conflicting = reason == RejectReason::Conflicting;
                             let changes = &mut self.judged.quality;
                             self.gate.quality.resent(slot, sample.at, conflicting, changes);
@@ -171,17 +267,29 @@ impl Shard {
                         let entry = refused.entry(reason).or_default();
                         entry.0 += 1;
                         if entry.1.is_empty() {
-                            let info = self.table.series(slot).info();
+                            let info = self.table.info(place);
                             entry.1 = format!("{} of {} at {}", info.metric, info.entity, sample.at);
                         }
                     }
+                    (Admit::InOrder | Admit::OutOfOrder, Place::Kept(_)) => {}
                 }
+                if let (Some(link), Admit::InOrder) = (link, admit) {
+                    self.families.take(link, sample.at, sample.value, &mut self.derived);
+                    if !self.derived.is_empty() {
+                        self.take_derived(arrived);
+                    }
+                }
+            }
+            for slot in self.judged.demoted.drain(..) {
+                let series = self.table.series_mut(slot);
+                series.retype(SeriesKind::Gauge);
+                tracing::info!(metric = %series.info().metric, entity = %series.info().entity, "falls too often to be a counter");
+                self.gate.retype(&mut self.detector, slot, series.info());
             }
             self.detections.clear();
             self.gate.observe(
                 &mut self.detector,
                 &self.pending,
-                arrived,
                 effort,
                 &mut self.detections,
                 &mut self.judged,
@@ -234,6 +342,28 @@ impl Shard {
             .collect()
     }
 
+    /// Lines up what there is to judge in a sample that was just taken.
+    fn pend(&mut self, slot: usize, at: Timestamp, value: f64, arrived: Option<Timestamp>) {
+        if let Some(value) = self.gate.take(slot, at, value, arrived, &mut self.judged) {
+            self.pending.push((slot, at, value));
+        }
+    }
+
+    /// Takes what was derived from a family like samples that had come.
+    fn take_derived(&mut self, arrived: Option<Timestamp>) {
+        let mut derived = std::mem::take(&mut self.derived);
+        for output in derived.drain(..) {
+            match output.value {
+                Some(value) if self.table.series_mut(output.slot).admit(output.at, value) == Admit::InOrder => {
+                    self.pend(output.slot, output.at, value, arrived);
+                }
+                Some(_) => {}
+                None => self.fall_silent(output.slot),
+            }
+        }
+        self.derived = derived;
+    }
+
     /// Sends the outlook of the series just judged that have a limit to cross.
     fn look_ahead(&mut self) {
         for ((slot, ..), judgement) in self.pending.iter().zip(&self.judged.judgements) {
@@ -270,6 +400,9 @@ impl Shard {
             *tally.series_by_source.entry(Arc::clone(series.source())).or_default() += 1;
             tally.warming += u64::from(warming);
         }
+        for kept in self.table.kept() {
+            *tally.series_by_source.entry(Arc::clone(kept.source())).or_default() += 1;
+        }
         tally
     }
 
@@ -280,6 +413,11 @@ impl Shard {
             .filter(|(_, series)| look.matches(series.info()))
             .map(|(slot, _)| self.table.summary(&self.detector, slot, &look.clocks))
             .collect();
+        // What is only stored is found by who looks for it; a list of everything would be full of buckets.
+        if !look.words.is_empty() {
+            let kept = self.table.kept().filter(|kept| look.matches(kept.info()));
+            found.extend(kept.map(Kept::summary));
+        }
         Look::rank(&mut found);
         found.truncate(look.limit);
         found

@@ -1,6 +1,6 @@
 //! Limits that need no configuration: they follow from what a metric is.
 
-use wire::series::{MetricClass, SeriesInfo};
+use wire::series::{MetricClass, SeriesInfo, SeriesKind};
 
 /// A value that must not be crossed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +19,12 @@ const AVAILABLE: f64 = 0.99;
 ///
 /// Percentages (`cpu_percent`, `CPUUtilization`) may not pass 95, fractions and ratios of a saturation 0.95, what is free
 /// in percent may not fall below 5, availability not below 99 % (or 0.99, which `usual`, a usual value, tells apart).
+///
+/// The rate of a counter has none: its name tells nothing that would bound it.
 pub fn known_limit(info: &SeriesInfo, usual: f64) -> Option<Limit> {
+    if info.kind == SeriesKind::Counter {
+        return None;
+    }
     let name = info.metric.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| name.contains(w));
     if has(&["availability", "success_rate", "success_ratio"]) {

@@ -1,7 +1,7 @@
 //! Labels, the hash that names a series, and what a label set says about entity and metric.
 
-use super::class::classify;
-use wire::series::SeriesInfo;
+use super::kind::{kind_by_name, set_kind};
+use wire::series::{MetricClass, SeriesInfo, SeriesKind};
 use wire::{EntityId, SeriesId};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -108,7 +108,7 @@ const ENTITY_LABELS: &[&str] = &[
     "job",
 ];
 
-/// Reads entity, metric and class out of a label set.
+/// Reads entity, metric, class and, as far as the name tells it, kind out of a label set.
 pub fn info_from_labels(labels: &Labels) -> SeriesInfo {
     let metric = labels.get("__name__").unwrap_or("value").to_owned();
     let statistic = labels
@@ -119,10 +119,10 @@ pub fn info_from_labels(labels: &Labels) -> SeriesInfo {
         .iter()
         .find_map(|name| labels.get(name))
         .unwrap_or("default");
-    SeriesInfo {
+    let mut info = SeriesInfo {
         id: labels.id(),
         entity: EntityId::from(entity),
-        class: classify(&metric, statistic.as_deref()),
+        class: MetricClass::Other,
         metric,
         statistic,
         labels: labels
@@ -131,7 +131,11 @@ pub fn info_from_labels(labels: &Labels) -> SeriesInfo {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
         step_ms: 0,
-    }
+        kind: SeriesKind::Gauge,
+    };
+    let kind = kind_by_name(&info);
+    set_kind(&mut info, kind);
+    info
 }
 
 #[cfg(test)]

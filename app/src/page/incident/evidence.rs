@@ -11,7 +11,7 @@ use leptos::prelude::*;
 use leptos_router::components::A;
 use wire::incident::{IncidentDetail, Member};
 use wire::query::{Query, Reply};
-use wire::series::SeriesDetail;
+use wire::series::{RATE_OF, SeriesDetail};
 use wire::{EntityId, ProposalId, SeriesId, Timestamp};
 
 /// How many charts the page draws at once.
@@ -105,7 +105,7 @@ fn EvidenceChart(id: SeriesId, entity: EntityId, from: Timestamp, to: Memo<Optio
             d.as_ref().and_then(|d| {
                 d.summary
                     .last_value
-                    .map(|v| format::metric_value(&d.summary.info.metric, v))
+                    .map(|v| format::metric_value(&d.summary.info.quantity(), v))
             })
         })
     };
@@ -180,7 +180,9 @@ fn MemberRow(member: Member) -> impl IntoView {
 
 /// The metric without its statistic: the unit is in the name.
 fn bare(metric: &str) -> &str {
-    metric.split([' ', '{']).next().unwrap_or(metric)
+    let name = metric.strip_prefix(RATE_OF).unwrap_or(metric);
+    let end = name.find([' ', '{']).unwrap_or(name.len());
+    &metric[..metric.len() - name.len() + end]
 }
 
 /// What can be done about it.

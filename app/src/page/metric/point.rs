@@ -15,7 +15,11 @@ pub(super) fn PointPanel(shown: RwSignal<Option<SeriesDetail>>, hover: RwSignal<
                 .get()
                 .and_then(|at| detail.points.get(at))
                 .or_else(|| detail.points.last())?;
-            Some((detail.summary.info.metric.clone(), *point, hover.get().is_some()))
+            Some((
+                detail.summary.info.quantity().into_owned(),
+                *point,
+                hover.get().is_some(),
+            ))
         })
     });
     view! {
@@ -136,7 +140,7 @@ pub(super) fn DataTable(shown: RwSignal<Option<SeriesDetail>>) -> impl IntoView 
 
 /// Newest first.
 fn rows(detail: &SeriesDetail) -> impl IntoView + use<> {
-    let metric = detail.summary.info.metric.clone();
+    let metric = detail.summary.info.quantity().into_owned();
     let show = move |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| format::metric_value(&metric, v));
     detail
         .points

@@ -59,7 +59,7 @@ fn Vital(first: SeriesSummary, series: Remote<Vec<SeriesSummary>>) -> impl IntoV
     let (id, name, metric) = (
         first.info.id,
         crate::page::metric_name(&first.info),
-        first.info.metric.clone(),
+        first.info.quantity().into_owned(),
     );
     let summary = Memo::new(move |_| {
         let found = series

@@ -1,6 +1,7 @@
 //! One series' state, copied out and put back: what came between is as if it had never been.
 
 use super::{Baselines, State};
+use crate::features::Polarity;
 use crate::features::residual::Local;
 use crate::features::season::Season;
 
@@ -25,6 +26,14 @@ impl Baselines {
             local: self.locals[slot],
             opening: self.opening[slot].clone(),
         }
+    }
+
+    /// Says anew which way is bad.
+    ///
+    /// # Panics
+    /// If `slot` was not given by [`Baselines::add`].
+    pub fn set_polarity(&mut self, slot: usize, polarity: Polarity) {
+        self.polarities[slot] = polarity;
     }
 
     /// Puts a copy back.

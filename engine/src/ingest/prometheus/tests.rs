@@ -38,6 +38,8 @@ struct ProtoSample {
 
 #[derive(Clone, PartialEq, Message)]
 struct MetricMetadata {
+    #[prost(int32, tag = "1")]
+    kind: i32,
     #[prost(string, tag = "2")]
     metric_family_name: String,
 }
@@ -211,18 +213,40 @@ fn labels_made_to_look_like_a_known_series_are_refused() {
 }
 
 #[test]
-fn metadata_alone_is_fine() {
+fn metadata_declares_types_and_alone_is_fine() {
+    let declared = |(kind, name): (i32, &str)| MetricMetadata {
+        kind,
+        metric_family_name: name.to_owned(),
+    };
+    let long = "x".repeat(2000);
     let request = WriteRequest {
         timeseries: Vec::new(),
-        metadata: vec![MetricMetadata {
-            metric_family_name: "up".to_owned(),
-        }],
+        // Unknown, of a later version, without a name, with an endless one: left out.
+        metadata: [
+            (1, "a"),
+            (2, "b"),
+            (3, "c"),
+            (5, "d"),
+            (0, "e"),
+            (99, "f"),
+            (1, ""),
+            (1, &long),
+        ]
+        .map(declared)
+        .to_vec(),
     };
     let body = snap::raw::Encoder::new()
         .compress_vec(&request.encode_to_vec())
         .unwrap();
     let batch = decode(&body).unwrap();
     assert!(batch.samples.is_empty() && batch.rejections.is_empty());
+    let expected = [
+        ("a", MetricType::Counter),
+        ("b", MetricType::Gauge),
+        ("c", MetricType::Histogram),
+        ("d", MetricType::Summary),
+    ];
+    assert_eq!(batch.types, expected.map(|(name, kind)| (name.to_owned(), kind)));
 }
 
 #[test]

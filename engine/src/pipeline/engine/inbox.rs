@@ -8,12 +8,15 @@ use crate::ingest::{IngestBatch, RejectReason, Rejection};
 use crate::pipeline::coordinator::is_durable;
 use crate::pipeline::engine::task::Order;
 use crate::pipeline::message::ShardMessage;
-use crate::series::{Sample, SeriesInfo};
+use crate::series::{MetricType, Sample, SeriesInfo, home_of};
 use crate::store::Change;
 use crate::store::log::{Batch, Record};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use wire::SeriesId;
+
+/// Where the store keeps the types that senders declare.
+pub(super) const TYPES_SETTING: &str = "metric_types";
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +64,9 @@ impl Engine {
             ))
         })?;
         let _open = self.gate.read().await;
+        if !batch.types.is_empty() {
+            self.declare(std::mem::take(&mut batch.types)).await?;
+        }
         let added = self
             .add_series(&source, batch.new_series, &mut batch.samples, &mut rejections)
             .await?;
@@ -105,8 +111,9 @@ impl Engine {
         if let [only] = parts.as_mut_slice() {
             *only = samples;
         } else {
+            let homes = self.registry.homes();
             for sample in samples {
-                parts[self.shard_of(sample.series)].push(sample);
+                parts[self.shard_at(homes.of(sample.series))].push(sample);
             }
         }
         let mut replies = Vec::new();
@@ -142,8 +149,9 @@ impl Engine {
         if infos.is_empty() {
             return Ok(Vec::new());
         }
-        let _turn = self.registry.turn().await;
-        let (added, refused) = self.registry.unknown(infos, self.config.max_series);
+        let mut catalog = self.registry.turn().await;
+        let typed = catalog.admit(infos);
+        let (added, refused) = self.registry.unknown(typed.infos, self.config.max_series);
         if is_durable(source) {
             let changes: Vec<Change> = added
                 .iter()
@@ -156,7 +164,7 @@ impl Engine {
         }
         let mut parts: Vec<Vec<_>> = vec![Vec::new(); self.shards.len()];
         for info in &added {
-            parts[self.shard_of(info.id)].push((Arc::clone(info), None));
+            parts[self.shard_at(home_of(info))].push((Arc::clone(info), None));
         }
         for (shard, infos) in parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty()) {
             self.to_shard(
@@ -170,6 +178,8 @@ impl Engine {
         }
         // Last: a request dropped or failed before this leaves a series that the next request names again.
         self.registry.add(added.iter().map(Arc::clone));
+        self.tell_kinds(self.registry.retype(&catalog, Some(&typed.reconsider)))
+            .await?;
         if refused > 0 {
             let before = samples.len();
             self.registry.with_known(|known| samples.retain(|s| known(s.series)));
@@ -184,6 +194,32 @@ impl Engine {
         }
         let added = added.iter().map(|info| SeriesInfo::clone(info)).collect();
         Ok(added)
+    }
+
+    /// Takes types that a sender declares; they stay known over a restart.
+    async fn declare(&self, types: Vec<(String, MetricType)>) -> Result<()> {
+        let mut catalog = self.registry.turn().await;
+        if !catalog.declare(types) {
+            return Ok(());
+        }
+        let setting = Change::Setting {
+            key: TYPES_SETTING,
+            value: serde_json::to_string(catalog.types()).map_err(|e| Error::Corrupt {
+                place: "the declared types".to_owned(),
+                message: e.to_string(),
+            })?,
+        };
+        self.store.save(&[setting]).await?;
+        self.tell_kinds(self.registry.retype(&catalog, None)).await
+    }
+
+    /// Tells the shards of series whose kind has changed.
+    async fn tell_kinds(&self, changed: Vec<Arc<SeriesInfo>>) -> Result<()> {
+        for info in changed {
+            let shard = self.shard_of(info.id);
+            self.to_shard(shard, ShardMessage::Retype { info }).await?;
+        }
+        Ok(())
     }
 
     fn refuse_future(&self, samples: &mut Vec<Sample>, rejections: &mut Vec<Rejection>) {

@@ -3,9 +3,11 @@
 
 use super::{Engine, gone};
 use crate::error::{Error, Result};
+use crate::features::rates;
 use crate::handle::Handle;
 use crate::pipeline::engine::task::Order;
 use crate::pipeline::message::{Clocks, Look, ShardMessage};
+use crate::series::SeriesKind;
 use crate::view::bucketed;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -25,6 +27,9 @@ const MAX_LIMIT: u32 = 1000;
 /// Points of a chart unless the question says otherwise, and at most.
 const DEFAULT_POINTS: u32 = 600;
 const MAX_POINTS: u32 = 5000;
+
+/// Steps before a counter's range in which its last sample before it is looked for.
+const LEAD_STEPS: i64 = 10;
 
 /// Steps shown if the question names no start.
 const DEFAULT_STEPS: i64 = 300;
@@ -160,7 +165,11 @@ impl Engine {
         };
         let step_ms = about.summary.info.step_ms;
         let to = to.unwrap_or(about.summary.last_at);
-        let from = from.unwrap_or_else(|| to - step_ms.max(1000) * DEFAULT_STEPS);
+        let shown_from = from.unwrap_or_else(|| to - step_ms.max(1000) * DEFAULT_STEPS);
+        // The first rate needs the sample before it.
+        let is_counter = about.summary.info.kind == SeriesKind::Counter;
+        let lead_ms = if is_counter { step_ms.max(1000) * LEAD_STEPS } else { 0 };
+        let from = Timestamp(shown_from.0.saturating_sub(lead_ms));
         let (reply, answer) = oneshot::channel();
         self.to_shard(shard, ShardMessage::Slice { id, from, to, reply })
             .await?;
@@ -175,6 +184,11 @@ impl Engine {
         samples.extend(slice.samples);
         samples.sort_by_key(|(at, _)| *at);
         samples.dedup_by_key(|(at, _)| *at);
+        if is_counter {
+            samples = rates(&samples, step_ms).unwrap_or_default();
+            samples.retain(|(at, _)| *at >= shown_from);
+        }
+        let from = shown_from;
         let entity = about.summary.info.entity.clone();
         let mut markers = self.order(|reply| Order::Markers { entity, reply }).await?;
         markers.retain(|marker| (from..=to).contains(&marker.at));

@@ -1,5 +1,6 @@
 //! From what an earlier run left to a running engine: the store first, then the log on top of it.
 
+use super::inbox::TYPES_SETTING;
 use super::{Engine, gone};
 use crate::config::Config;
 use crate::context::calendar::Span;
@@ -11,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::learn::{Thresholds, TrackRecord};
 use crate::pipeline::coordinator::{REPLAY_SOURCE, Restored, TRAINED_AT};
 use crate::pipeline::message::{Past, ShardMessage};
-use crate::series::SeriesInfo;
+use crate::series::{Catalog, SeriesInfo, SeriesKind, home_of};
 use crate::store::log::{Batch, Record};
 use crate::store::{Change, Saved, Store};
 use std::collections::BTreeMap;
@@ -156,6 +157,18 @@ fn thinned(samples: &[(Timestamp, f64)]) -> Vec<(Timestamp, f64)> {
         .collect()
 }
 
+/// What senders have declared of their metrics.
+pub(super) fn catalog(saved: &Saved) -> Result<Catalog> {
+    let types = match saved.settings.get(TYPES_SETTING) {
+        Some(text) => serde_json::from_str(text).map_err(|error| Error::Corrupt {
+            place: format!("the store's setting {TYPES_SETTING}"),
+            message: error.to_string(),
+        })?,
+        None => BTreeMap::new(),
+    };
+    Ok(Catalog::with_types(types))
+}
+
 impl Engine {
     /// Gives every shard its series, each with the past that the store and the log have of it.
     pub(super) async fn restore_series(
@@ -199,26 +212,58 @@ impl Engine {
                 logged.entry(sample.series).or_default().push((sample.at, sample.value));
             }
         }
-        let infos = sources.values().map(|(info, _)| Arc::new(info.clone()));
-        self.registry.add(infos);
-        for (id, (_, source)) in sources {
-            let Some(info) = self.registry.get(id) else { continue };
-            let sealed_until = saved.sealed_until.get(&id).copied();
-            let shard = self.shard_of(id);
-            let add = ShardMessage::Add {
-                source: Arc::from(source),
-                infos: vec![(info, sealed_until)],
-            };
-            self.to_shard(shard, add).await?;
-            let past = self
-                .past(id, sealed_until, logged.remove(&id).unwrap_or_default())
-                .await?;
-            if !past.learn.is_empty() {
-                self.shards[shard]
-                    .send(ShardMessage::Bootstrap { series: id, past })
-                    .await
-                    .map_err(|_| gone())?;
+        // Kinds follow from what is known now; an older version may have thought otherwise, and derived nothing.
+        let mut catalog = self.registry.turn().await;
+        let typed = catalog.admit(sources.values().map(|(info, _)| info.clone()).collect());
+        drop(catalog);
+        let homes: BTreeMap<SeriesId, String> = sources
+            .values()
+            .map(|(info, source)| (home_of(info), source.clone()))
+            .collect();
+        for info in &typed.infos {
+            if let (Entry::Vacant(place), Some(source)) = (sources.entry(info.id), homes.get(&home_of(info))) {
+                let (info, source) = (info.clone(), source.clone());
+                let change = Change::Series { info, source };
+                self.store.save(std::slice::from_ref(&change)).await?;
+                if let Change::Series { info, source } = change {
+                    place.insert((info, source));
+                }
             }
+        }
+        self.registry.add(typed.infos.into_iter().map(Arc::new));
+        let mut families: BTreeMap<SeriesId, Vec<SeriesId>> = BTreeMap::new();
+        for (id, (_, source)) in &sources {
+            let Some(info) = self.registry.get(*id) else { continue };
+            let home = home_of(&info);
+            // What was derived is derived again, from raw samples.
+            if home != *id && info.kind != SeriesKind::Derived {
+                families.entry(home).or_default().push(*id);
+            }
+            let add = ShardMessage::Add {
+                source: Arc::from(source.as_str()),
+                infos: vec![(info, saved.sealed_until.get(id).copied())],
+            };
+            self.to_shard(self.shard_at(home), add).await?;
+        }
+        for id in sources.keys() {
+            if self.registry.homes().of(*id) != *id {
+                continue;
+            }
+            let logged = logged.remove(id).unwrap_or_default();
+            let past = self.past(*id, saved.sealed_until.get(id).copied(), logged).await?;
+            if !past.learn.is_empty() {
+                let message = ShardMessage::Bootstrap { series: *id, past };
+                self.to_shard(self.shard_of(*id), message).await?;
+            }
+        }
+        for (home, ids) in families {
+            let mut members = Vec::new();
+            for id in ids {
+                let logged = logged.remove(&id).unwrap_or_default();
+                members.push((id, self.past(id, saved.sealed_until.get(&id).copied(), logged).await?));
+            }
+            self.to_shard(self.shard_at(home), ShardMessage::BootstrapFamily { members })
+                .await?;
         }
         Ok(())
     }

@@ -1,16 +1,19 @@
 //! The series of one shard: identity, admission, history, newest verdicts.
 
+use super::families::Link;
 use crate::context::Judgement;
 use crate::detect::{Detection, Detector, SignalState, Why};
 use crate::error::Result;
+use crate::features::rates;
 use crate::ingest::admit::Admit;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::message::{About, Clocks, Slice};
 use crate::predict::limits::known_limit;
 use crate::predict::{Limit, forecast};
-use crate::series::SeriesInfo;
+use crate::series::{SeriesInfo, SeriesKind, set_kind};
 use crate::store::history::{History, SealedChunk};
 use crate::view::Verdict;
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use wire::series::{Evidence, Health, SeriesSummary};
@@ -38,12 +41,23 @@ const FORECAST_STEPS: usize = 60;
 /// A forecast reaches at most this far.
 const FORECAST_MS: i64 = 30 * 60 * 1000;
 
-/// One series.
+/// Where a series is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// By the detector's slot.
+    Judged(usize),
+    /// Among those that are stored only.
+    Kept(usize),
+}
+
+/// One series that is judged.
 #[derive(Debug)]
 pub(super) struct Series {
     info: Arc<SeriesInfo>,
     source: Arc<str>,
     history: History,
+    /// Its place in a histogram or summary.
+    link: Option<Link>,
     /// Oldest first.
     verdicts: VecDeque<Verdict>,
     /// `None` until the first value has told what is usual.
@@ -59,11 +73,12 @@ pub(super) struct Series {
 }
 
 impl Series {
-    pub(super) fn new(info: Arc<SeriesInfo>, source: Arc<str>, history: History) -> Self {
+    pub(super) fn new(info: Arc<SeriesInfo>, source: Arc<str>, history: History, link: Option<Link>) -> Self {
         Self {
             info,
             source,
             history,
+            link,
             verdicts: VecDeque::new(),
             limit: None,
             seen: 0,
@@ -107,10 +122,51 @@ impl Series {
             self.seen += 1;
             self.ended = false;
             if self.limit.is_none() {
+                // A counter has no limit, so that its value is never taken for its rate.
                 self.limit = Some(known_limit(&self.info, value));
             }
         }
         admit
+    }
+
+    /// The series is of another kind than was thought.
+    pub(super) fn become_of(&mut self, info: Arc<SeriesInfo>, link: Option<Link>) {
+        self.info = info;
+        self.link = link;
+        self.limit = None;
+        self.detection = None;
+        self.judgement = None;
+        self.verdicts.clear();
+    }
+
+    /// The same, where the shard itself has found out.
+    pub(super) fn retype(&mut self, kind: SeriesKind) {
+        let mut info = SeriesInfo::clone(&self.info);
+        set_kind(&mut info, kind);
+        self.become_of(Arc::new(info), self.link);
+    }
+
+    /// Its source ended it, or nothing can be derived for it now.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// The newest values as they are shown, at most `count`: the rates of a counter, else what is stored.
+    fn newest(&self, count: usize, step_ms: i64) -> Cow<'_, [(Timestamp, f64)]> {
+        if self.info.kind != SeriesKind::Counter {
+            return Cow::Borrowed(self.history.newest(count));
+        }
+        let mut found = rates(self.history.newest(count + 1), step_ms).unwrap_or_default();
+        found.drain(..found.len().saturating_sub(count));
+        Cow::Owned(found)
+    }
+
+    /// The last value as it is shown.
+    fn last_value(&self) -> Option<f64> {
+        match self.info.kind {
+            SeriesKind::Counter => self.detection.map(|detection| detection.value),
+            _ => self.last.map(|(_, value)| value),
+        }
     }
 
     /// Keeps the verdict on the sample just taken.
@@ -185,31 +241,162 @@ impl Series {
     }
 }
 
-/// All series of a shard, by the detector's slot.
+/// One series that is stored and not judged: part of a histogram, or a statement about others.
+#[derive(Debug)]
+pub(super) struct Kept {
+    info: Arc<SeriesInfo>,
+    source: Arc<str>,
+    history: History,
+    link: Option<Link>,
+    last: Option<(Timestamp, f64)>,
+}
+
+impl Kept {
+    pub(super) fn new(info: Arc<SeriesInfo>, source: Arc<str>, history: History, link: Option<Link>) -> Self {
+        Self {
+            info,
+            source,
+            history,
+            link,
+            last: None,
+        }
+    }
+
+    pub(super) fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    /// Takes a sample into history, if its place is open.
+    pub(super) fn admit(&mut self, at: Timestamp, value: f64) -> Admit {
+        let admit = self.history.insert(at, value);
+        if admit == Admit::InOrder {
+            self.last = Some((at, value));
+        }
+        admit
+    }
+
+    /// The series is of another kind than was thought, and is not judged either way.
+    pub(super) fn become_of(&mut self, info: Arc<SeriesInfo>, link: Option<Link>) {
+        self.info = info;
+        self.link = link;
+    }
+
+    /// The same series as one that is judged.
+    pub(super) fn into_series(self, info: Arc<SeriesInfo>, link: Option<Link>) -> Series {
+        Series {
+            last: self.last,
+            ..Series::new(info, self.source, self.history, link)
+        }
+    }
+
+    pub(super) fn info(&self) -> &Arc<SeriesInfo> {
+        &self.info
+    }
+
+    pub(super) fn summary(&self) -> SeriesSummary {
+        let recent = self.history.newest(SPARK_POINTS);
+        SeriesSummary {
+            info: SeriesInfo::clone(&self.info),
+            health: Health::Unknown,
+            last_at: self.last.map(|(at, _)| at).unwrap_or_default(),
+            last_value: self.last.map(|(_, value)| value),
+            score: 0.0,
+            confidence: 0.0,
+            provisional: None,
+            spark: recent.iter().map(|(_, value)| Some(*value as f32)).collect(),
+        }
+    }
+
+    fn explanation(&self) -> &'static str {
+        match self.info.kind {
+            SeriesKind::Component => {
+                "stored, not judged by itself: its histogram or summary is judged by the quantiles, the mean and the rate \
+                 derived from it"
+            }
+            _ => "stored, not judged: it describes other series",
+        }
+    }
+}
+
+/// All series of a shard: those that are judged by the detector's slot, and the others.
 #[derive(Debug)]
 pub(super) struct SeriesTable {
-    slots: HashMap<SeriesId, usize>,
+    places: HashMap<SeriesId, Place>,
     series: Vec<Series>,
+    /// `None` where one has come to be judged.
+    kept: Vec<Option<Kept>>,
     verdict_bytes: usize,
 }
 
 impl SeriesTable {
     pub(super) fn new(verdict_bytes: usize) -> Self {
         Self {
-            slots: HashMap::new(),
+            places: HashMap::new(),
             series: Vec::new(),
+            kept: Vec::new(),
             verdict_bytes,
         }
     }
 
-    pub(super) fn slot(&self, id: SeriesId) -> Option<usize> {
-        self.slots.get(&id).copied()
+    pub(super) fn place(&self, id: SeriesId) -> Option<Place> {
+        self.places.get(&id).copied()
+    }
+
+    /// Takes a sample into history, if its place there is open; and says of which family the series is a member.
+    pub(super) fn admit(&mut self, place: Place, at: Timestamp, value: f64) -> (Admit, Option<Link>) {
+        match place {
+            Place::Judged(slot) => {
+                let series = &mut self.series[slot];
+                (series.admit(at, value), series.link)
+            }
+            Place::Kept(index) => {
+                let kept = self.kept_mut(index);
+                (kept.admit(at, value), kept.link)
+            }
+        }
+    }
+
+    pub(super) fn link(&self, place: Place) -> Option<Link> {
+        match place {
+            Place::Judged(slot) => self.series[slot].link,
+            Place::Kept(index) => self.kept[index].as_ref().and_then(|kept| kept.link),
+        }
+    }
+
+    pub(super) fn info(&self, place: Place) -> &Arc<SeriesInfo> {
+        match place {
+            Place::Judged(slot) => &self.series[slot].info,
+            Place::Kept(index) => &self.kept_at(index).info,
+        }
+    }
+
+    /// Adds a series that is not judged.
+    pub(super) fn keep(&mut self, kept: Kept) {
+        self.places.insert(kept.info.id, Place::Kept(self.kept.len()));
+        self.kept.push(Some(kept));
+    }
+
+    /// Takes a series out that is going to be judged.
+    pub(super) fn release(&mut self, index: usize) -> Option<Kept> {
+        self.kept[index].take()
+    }
+
+    pub(super) fn kept_mut(&mut self, index: usize) -> &mut Kept {
+        self.kept[index].as_mut().expect("a place leads to what is there")
+    }
+
+    fn kept_at(&self, index: usize) -> &Kept {
+        self.kept[index].as_ref().expect("a place leads to what is there")
+    }
+
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Kept> {
+        self.kept.iter().flatten()
     }
 
     /// Adds the series that the detector has just given `slot`.
     pub(super) fn push(&mut self, slot: usize, series: Series) {
         debug_assert_eq!(slot, self.series.len(), "the detector gives slots in order");
-        self.slots.insert(series.info.id, slot);
+        self.places.insert(series.info.id, Place::Judged(slot));
         self.series.push(series);
     }
 
@@ -233,24 +420,36 @@ impl SeriesTable {
 
     /// Samples and verdicts between two times.
     pub(super) fn slice(&self, id: SeriesId, from: Timestamp, to: Timestamp) -> Option<Result<Slice>> {
-        let series = self.series(self.slot(id)?);
-        let verdicts = series
-            .verdicts
-            .iter()
-            .filter(|v| (from..=to).contains(&v.at))
-            .copied()
-            .collect();
-        Some(
-            series
-                .history
-                .range(from, to)
-                .map(|samples| Slice { samples, verdicts }),
-        )
+        let (history, verdicts) = match self.place(id)? {
+            Place::Judged(slot) => {
+                let series = self.series(slot);
+                let shown = series.verdicts.iter().filter(|v| (from..=to).contains(&v.at));
+                (&series.history, shown.copied().collect())
+            }
+            Place::Kept(index) => (&self.kept_at(index).history, Vec::new()),
+        };
+        Some(history.range(from, to).map(|samples| Slice { samples, verdicts }))
     }
 
     /// What the metric page needs beyond the samples.
     pub(super) fn about(&self, detector: &Detector, gate: &Gate, id: SeriesId, clocks: &Clocks) -> Option<About> {
-        let slot = self.slot(id)?;
+        let slot = match self.place(id)? {
+            Place::Judged(slot) => slot,
+            Place::Kept(index) => {
+                let kept = self.kept_at(index);
+                return Some(About {
+                    summary: kept.summary(),
+                    forecast: Vec::new(),
+                    limit: None,
+                    threshold: detector.threshold(kept.info.class),
+                    explanation: kept.explanation().to_owned(),
+                    evidence: None,
+                    last_anomaly: None,
+                    seen: 0,
+                    needed: 0,
+                });
+            }
+        };
         let series = self.series(slot);
         let state = detector.state(slot);
         let steps = usize::try_from(FORECAST_MS / state.step_ms.max(1))
@@ -278,7 +477,7 @@ impl SeriesTable {
         let state = detector.state(slot);
         let mut info = SeriesInfo::clone(&series.info);
         info.step_ms = state.step_ms;
-        let recent = series.history.newest(SPARK_POINTS);
+        let recent = series.newest(SPARK_POINTS, state.step_ms);
         let mut spark = Vec::with_capacity(recent.len());
         for pair in recent.windows(2) {
             spark.push(Some(pair[0].1 as f32));
@@ -291,7 +490,7 @@ impl SeriesTable {
             info,
             health: series.health(clocks.get(&series.source).copied(), state.step_ms),
             last_at: series.last_at().unwrap_or_default(),
-            last_value: series.last.map(|(_, value)| value),
+            last_value: series.last_value(),
             score: series.score(),
             confidence: state.confidence,
             provisional: series.provisional(clocks.get(&series.source).copied(), state.step_ms),
@@ -302,11 +501,13 @@ impl SeriesTable {
     /// Seals what is full (or everything) and returns all chunks that the store does not have yet.
     pub(super) fn seal(&mut self, everything: bool, durable: impl Fn(&str) -> bool) -> Vec<SealedChunk> {
         let mut chunks = Vec::new();
-        for series in self.series.iter_mut().filter(|s| durable(&s.source)) {
-            if everything || series.history.is_full() {
-                series.history.seal(everything);
+        let judged = self.series.iter_mut().map(|s| (&s.source, &mut s.history));
+        let kept = self.kept.iter_mut().flatten().map(|k| (&k.source, &mut k.history));
+        for (_, history) in judged.chain(kept).filter(|(source, _)| durable(source)) {
+            if everything || history.is_full() {
+                history.seal(everything);
             }
-            chunks.extend_from_slice(series.history.unsaved());
+            chunks.extend_from_slice(history.unsaved());
         }
         chunks
     }
@@ -314,15 +515,11 @@ impl SeriesTable {
     /// The store has these chunks.
     pub(super) fn saved(&mut self, ends: &[(SeriesId, Timestamp)]) {
         for (id, end) in ends {
-            if let Some(slot) = self.slot(*id) {
-                self.series[slot].history.saved(*end);
+            match self.place(*id) {
+                Some(Place::Judged(slot)) => self.series[slot].history.saved(*end),
+                Some(Place::Kept(index)) => self.kept_mut(index).history.saved(*end),
+                None => {}
             }
-        }
-    }
-
-    pub(super) fn mark_ended(&mut self, id: SeriesId) {
-        if let Some(slot) = self.slot(id) {
-            self.series[slot].ended = true;
         }
     }
 }
