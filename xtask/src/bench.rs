@@ -7,6 +7,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::peers::{self, Peer};
 use crate::setup::{self, SetupArgs};
 use crate::{browser, demo, shell, web};
 
@@ -24,6 +25,9 @@ pub(crate) struct BenchArgs {
     /// Also write the table into README.md, with the commit and the machine; takes all figures
     #[arg(long, conflicts_with = "name")]
     readme: bool,
+    /// Also measure the peers, as `cargo xtask peers` does, and show them beside the figures
+    #[arg(long)]
+    peers: bool,
 }
 
 /// One measured figure, with the peer it stands beside when one was run in the same call.
@@ -47,12 +51,17 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         web::run(&web::WebArgs { setup: args.setup })?;
     }
     let halo = demo::build_halo(true)?;
+    let python = args.peers.then(|| peers::prepare(args.setup)).transpose()?;
     let mut figures = Vec::new();
     if args.name.as_deref() != Some("console") {
         figures.extend(engine_figures(&halo, args.name.as_deref())?);
     }
     if matches!(args.name.as_deref(), None | Some("console")) {
         figures.extend(console_figures(&halo, args.setup)?);
+    }
+    let peers = python.map_or(Ok(Vec::new()), |python| peers::measure(&python))?;
+    for figure in &mut figures {
+        stand_beside(figure, &peers);
     }
     for figure in &figures {
         println!(
@@ -64,8 +73,18 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
             }
         );
     }
+    for peer in &peers {
+        println!(
+            "{}",
+            if args.json {
+                serde_json::to_string(peer)?
+            } else {
+                peer_row(peer)
+            }
+        );
+    }
     if args.readme {
-        readme::write(&figures)?;
+        readme::write(&figures, &peers)?;
     }
     Ok(())
 }
@@ -107,6 +126,15 @@ fn console_figures(halo: &str, setup: SetupArgs) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
+/// A peer's own figure of the same name, measured here, takes the place of one measured elsewhere.
+fn stand_beside(figure: &mut Figure, peers: &[Peer]) {
+    if let Some(peer) = peers.iter().find(|peer| peer.figure == figure.figure) {
+        figure.peer = Some(format!("{}, same machine", peer.peer));
+        figure.peer_value = Some(peer.value);
+        figure.ratio = Some(figure.value / peer.value);
+    }
+}
+
 fn figure(name: &str, value: f64, unit: &str, goal: Option<f64>) -> Figure {
     Figure {
         figure: name.to_owned(),
@@ -144,6 +172,16 @@ fn row(figure: &Figure) -> String {
     text
 }
 
+fn peer_row(peer: &Peer) -> String {
+    let Peer {
+        peer,
+        figure,
+        value,
+        unit,
+    } = peer;
+    format!("{figure:<36} {:>14} {unit:<12} {peer}", quantity(*value))
+}
+
 /// Whole numbers from a hundred on, three figures below.
 fn quantity(value: f64) -> String {
     if value.abs() >= 100.0 {
@@ -164,6 +202,26 @@ mod tests {
         let figures = parse(text).unwrap();
         assert_eq!(figures, [figure("a", 1.5, "ns", None)]);
         assert!(parse("{\"figure\":1}").is_err());
+    }
+
+    #[test]
+    fn a_peer_measured_here_takes_the_place_of_one_measured_elsewhere() {
+        let peer = Peer {
+            peer: "other 1.0".to_owned(),
+            figure: "forest".to_owned(),
+            value: 50.0,
+            unit: "rows/s".to_owned(),
+        };
+        let mut forest = figure("forest", 100.0, "rows/s", None);
+        forest.peer = Some("other, elsewhere".to_owned());
+        let mut start = figure("start", 1.0, "ms", None);
+        for figure in [&mut forest, &mut start] {
+            stand_beside(figure, std::slice::from_ref(&peer));
+        }
+        assert_eq!(forest.peer.as_deref(), Some("other 1.0, same machine"));
+        assert_eq!((forest.peer_value, forest.ratio), (Some(50.0), Some(2.0)));
+        assert_eq!(start.peer, None);
+        assert!(peer_row(&peer).contains("50.000 rows/s"), "{}", peer_row(&peer));
     }
 
     #[test]

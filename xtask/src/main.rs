@@ -12,6 +12,7 @@ mod cuda;
 mod demo;
 mod desktop;
 mod models;
+mod peers;
 mod setup;
 mod shell;
 mod test;
@@ -44,6 +45,8 @@ enum Command {
     Tidy,
     /// Measure this machine
     Bench(bench::BenchArgs),
+    /// Measure what others need for the same work on this machine
+    Peers(peers::PeersArgs),
     /// Train the bundled models again
     Models(models::ModelsArgs),
     /// Build the program for NVIDIA devices
@@ -70,6 +73,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Web(args) => web::run(&args),
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
+        Command::Peers(args) => peers::run(&args),
         Command::Models(args) => models::run(&args),
         Command::Cuda(args) => cuda::build(&args),
         Command::CudaToolkit(args) => cuda::toolkit(&args),

@@ -6,6 +6,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 
 use super::{Figure, quantity};
+use crate::peers::Peer;
 use crate::shell;
 
 const BEGIN: &str = "<!-- results: written by `cargo xtask bench --readme` -->";
@@ -15,10 +16,10 @@ const END: &str = "<!-- end of results -->";
 ///
 /// # Errors
 /// If the README cannot be read or written, or a mark is missing.
-pub(super) fn write(figures: &[Figure]) -> Result<()> {
+pub(super) fn write(figures: &[Figure], peers: &[Peer]) -> Result<()> {
     let path = shell::root().join("README.md");
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let text = with_table(&text, &table(figures, &origin()))?;
+    let text = with_table(&text, &table(figures, peers, &origin(!peers.is_empty())))?;
     fs::write(&path, text).with_context(|| path.display().to_string())
 }
 
@@ -32,7 +33,7 @@ fn with_table(readme: &str, table: &str) -> Result<String> {
     Ok(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
 }
 
-fn table(figures: &[Figure], origin: &str) -> String {
+fn table(figures: &[Figure], peers: &[Peer], origin: &str) -> String {
     let mut text = String::from("| figure | value | goal | beside |\n|---|---:|---:|---|\n");
     for each in figures.iter().filter(|figure| figure.goal.is_some()) {
         let goal = each.goal.map(|goal| format!("{} {}", quantity(goal), each.unit));
@@ -52,12 +53,24 @@ fn table(figures: &[Figure], origin: &str) -> String {
             peer.unwrap_or_default()
         );
     }
+    if !peers.is_empty() {
+        text.push_str("\nPeers on the same machine, one core each:\n\n| figure | value | peer |\n|---|---:|---|\n");
+    }
+    for Peer {
+        peer,
+        figure,
+        value,
+        unit,
+    } in peers
+    {
+        let _ = writeln!(text, "| `{figure}` | {} {unit} | {peer} |", quantity(*value));
+    }
     let _ = writeln!(text, "\n{origin}");
     text
 }
 
-/// Commit and machine.
-fn origin() -> String {
+/// Command, commit and machine.
+fn origin(with_peers: bool) -> String {
     let git = |args: &[&str]| shell::read(shell::command("git").args(args)).unwrap_or_default();
     let mut commit = git(&["rev-parse", "--short", "HEAD"]).trim().to_owned();
     // The README itself is about to change; anything else that differs makes it another program.
@@ -73,14 +86,15 @@ fn origin() -> String {
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unknown processor", |(_, model)| model);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let peers = if with_peers { " --peers" } else { "" };
     format!(
-        "Measured by `cargo xtask bench --readme` (which prints the rest, too) at commit {commit} on {cores} cores of {model}."
+        "Measured by `cargo xtask bench --readme{peers}` (which prints the rest, too) at commit {commit} on {cores} cores of {model}."
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BEGIN, END, Figure, table, with_table};
+    use super::{BEGIN, END, Figure, Peer, table, with_table};
 
     #[test]
     fn the_table_replaces_the_one_before_and_nothing_else() {
@@ -94,7 +108,7 @@ mod tests {
             ratio: None,
             goal: Some(300_000.0),
         }];
-        let table = table(&figures, "here");
+        let table = table(&figures, &[], "here");
         assert!(
             table.contains("| `http.samples` | 123457 samples/s | 300000 samples/s |  |"),
             "{table}"
@@ -104,5 +118,18 @@ mod tests {
         assert!(once.starts_with("a\n") && once.ends_with("\nb\n") && !once.contains("old"));
         assert_eq!(with_table(&once, &table).unwrap(), once);
         assert!(with_table("no marks", &table).is_err());
+    }
+
+    #[test]
+    fn peers_have_a_table_of_their_own_where_they_were_measured() {
+        let peer = Peer {
+            peer: "other 1.0".to_owned(),
+            figure: "batch STL".to_owned(),
+            value: 1000.4,
+            unit: "ms".to_owned(),
+        };
+        assert!(!table(&[], &[], "here").contains("Peers"));
+        let text = table(&[], &[peer], "here");
+        assert!(text.contains("| `batch STL` | 1000 ms | other 1.0 |"), "{text}");
     }
 }
