@@ -97,8 +97,8 @@ fn newton(alerts: &[Alert], used: [bool; 3]) -> [f64; 3] {
             let p = sigmoid(x.iter().zip(&weights).map(|(x, w)| x * w).sum());
             for i in 0..3 {
                 gradient[i] += x[i] * (f64::from(u8::from(alert.real)) - p);
-                for j in 0..3 {
-                    hessian[i][j] += x[i] * x[j] * p * (1.0 - p);
+                for (cell, other) in hessian[i].iter_mut().zip(x) {
+                    *cell += x[i] * other * p * (1.0 - p);
                 }
             }
         }
@@ -106,10 +106,8 @@ fn newton(alerts: &[Alert], used: [bool; 3]) -> [f64; 3] {
             hessian[i][i] += RIDGE;
             if !used[i] {
                 gradient[i] = 0.0;
-                for j in 0..3 {
-                    hessian[i][j] = 0.0;
-                    hessian[j][i] = 0.0;
-                }
+                hessian[i] = [0.0; 3];
+                hessian.iter_mut().for_each(|row| row[i] = 0.0);
                 hessian[i][i] = 1.0;
             }
         }
@@ -126,8 +124,9 @@ fn solve(mut a: [[f64; 3]; 3], mut b: [f64; 3]) -> [f64; 3] {
     for i in 0..3 {
         for j in i + 1..3 {
             let factor = a[j][i] / a[i][i];
-            for k in i..3 {
-                a[j][k] -= factor * a[i][k];
+            let pivot = a[i];
+            for (cell, above) in a[j].iter_mut().zip(pivot).skip(i) {
+                *cell -= factor * above;
             }
             b[j] -= factor * b[i];
         }
