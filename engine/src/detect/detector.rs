@@ -296,6 +296,11 @@ impl Detector {
         self.slots.get(&id).copied()
     }
 
+    /// The trained models in use.
+    pub(super) fn models(&self) -> &Models {
+        &self.models
+    }
+
     /// The rarest member of a detection as "one clean sample in 10^x".
     pub(crate) fn decades(&self, detection: &Detection) -> f32 {
         let step_ms = self

@@ -9,8 +9,8 @@ impl Detector {
     /// One sentence about a detection of a series, such as:
     ///
     /// > latency p99 of cart was 4.21, expected 1.02 (0.75 to 1.29): 41 standard deviations above, rarer than 1 in 10^7 clean
-    /// > samples; decomposition and isolation forest agree, for 3 samples since 2023-11-02T10:05:00Z; at 1.34 or less it would
-    /// > have kept quiet, or with min_abs_deviation = 3.2
+    /// > samples; decomposition and isolation forest agree (97 % likely real), for 3 samples since 2023-11-02T10:05:00Z; at 1.34
+    /// > or less it would have kept quiet, or with min_abs_deviation = 3.2
     ///
     /// `why`: what was put aside about an anomaly; without it the sentence is shorter.
     pub fn explain(&self, info: &SeriesInfo, detection: &Detection, why: Option<&Why>) -> String {
@@ -43,6 +43,13 @@ impl Detector {
             text += &format!(", rarer than 1 in 10^{decades:.0} clean samples");
         }
         text += &agreement(detection.votes);
+        if detection.anomaly && detection.votes.count() >= 2 {
+            let chance = self
+                .models()
+                .certainty()
+                .chance(detection.score, detection.votes.count());
+            text += &format!(" ({} % likely real)", (100.0 * chance).round().min(99.0));
+        }
         if let Some(decided) = why.and_then(|why| why.decided.as_deref()) {
             text += &format!("; {decided}");
         }

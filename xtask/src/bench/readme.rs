@@ -1,5 +1,7 @@
-//! The table of results in the README, of the figures that have a goal: no figure without the command, the commit and the machine that gave it.
+//! The table of results in the README, of the figures that have a goal and of others of the same measure: a reader sees what a random
+//! score reaches. No figure without the command, the commit and the machine that gave it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 
@@ -33,9 +35,20 @@ fn with_table(readme: &str, table: &str) -> Result<String> {
     Ok(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
 }
 
+/// What a figure measures, without of what: `SMD, random: VUS-PR` is a VUS-PR.
+fn measure(figure: &Figure) -> Option<&str> {
+    figure.figure.split_once(": ").map(|(_, measure)| measure)
+}
+
 fn table(figures: &[Figure], peers: &[Peer], origin: &str) -> String {
     let mut text = String::from("| figure | value | goal | beside |\n|---|---:|---:|---|\n");
-    for each in figures.iter().filter(|figure| figure.goal.is_some()) {
+    let measures: BTreeSet<&str> = figures
+        .iter()
+        .filter(|figure| figure.goal.is_some())
+        .filter_map(measure)
+        .collect();
+    let shown = |figure: &&Figure| figure.goal.is_some() || measure(figure).is_some_and(|of| measures.contains(of));
+    for each in figures.iter().filter(shown) {
         let goal = each.goal.map(|goal| format!("{} {}", quantity(goal), each.unit));
         let peer = each
             .peer
@@ -118,6 +131,30 @@ mod tests {
         assert!(once.starts_with("a\n") && once.ends_with("\nb\n") && !once.contains("old"));
         assert_eq!(with_table(&once, &table).unwrap(), once);
         assert!(with_table("no marks", &table).is_err());
+    }
+
+    #[test]
+    fn a_measure_with_a_goal_is_shown_of_all_who_have_it() {
+        let figure = |name: &str, goal| Figure {
+            figure: name.to_owned(),
+            value: 0.25,
+            unit: "share".to_owned(),
+            higher_is_better: true,
+            peer: None,
+            peer_value: None,
+            ratio: None,
+            goal,
+        };
+        let figures = [
+            figure("SMD, halo: VUS-PR", Some(0.5)),
+            figure("SMD, random: VUS-PR", None),
+            figure("SMD, random: AUC-PR", None),
+        ];
+        let text = table(&figures, &[], "here");
+        assert!(
+            text.contains("SMD, random: VUS-PR") && !text.contains("AUC-PR"),
+            "{text}"
+        );
     }
 
     #[test]
