@@ -190,12 +190,12 @@ fn Counters(summary: Memo<Option<IncidentSummary>>) -> impl IntoView {
     }
 }
 
-/// Incidents from before chances were kept have none.
+/// Incidents from before chances were kept have none. Nothing is said to be certain.
 fn likelihood(chance: f32) -> String {
-    if chance > 0.0 {
-        format::percent(f64::from(chance))
-    } else {
+    if chance <= 0.0 {
         "–".to_owned()
+    } else {
+        format::percent(f64::from(chance).clamp(0.01, 0.99))
     }
 }
 

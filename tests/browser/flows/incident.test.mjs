@@ -45,11 +45,18 @@ describe('incident', () => {
     assert.equal(cause, detail.causes[0].entity, 'the first cause on screen is the first of the engine');
   });
 
+  it('says of each member which value would have been quiet', async () => {
+    const { members } = await query(halo.origin, { query: 'incident', id: incident.id });
+    assert.ok(members.some((member) => Number.isFinite(member.quiet_at)), 'the engine knows for some');
+    const shown = await seen(page, 'member-quiet').allInnerTexts();
+    assert.ok(shown.some((text) => /^[≤≥] .*\d/.test(text)), `${shown}`);
+  });
+
   it('says how likely it is real', async () => {
     const { summary } = await query(halo.origin, { query: 'incident', id: incident.id });
     assert.ok(summary.chance > 0 && summary.chance <= 1, `${summary.chance}`);
     const tile = seen(page, 'incident-chance');
-    assert.match(await tile.innerText(), /Likely real\s+\d+(\.\d)? %/);
+    assert.match(await tile.innerText(), /Likely real\s+[1-9]\d? %/);
   });
 
   it('keeps the selection over a reload', async () => {
