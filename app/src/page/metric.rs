@@ -144,16 +144,16 @@ fn Head(shown: RwSignal<Option<SeriesDetail>>, title: Memo<Option<(String, Strin
                 <h1 data-testid="metric-title">{entity} " " {move || title.get().map(|(_, name)| name)}</h1>
                 <div class="metric-head__facts">
                     {move || summary.get().map(|s| {
-                        let source = live.source_of(&s.info.entity);
                         let (last_at, class) = (s.last_at, format!("{:?}", s.info.class).to_lowercase());
-                        let age_source = source.clone();
+                        // The answer may come before the entities do: until then nothing says whose clock it runs on.
+                        let (entity, owner) = (s.info.entity.clone(), s.info.entity.clone());
                         view! {
                             <HealthBadge health=s.health />
                             <A href=format!("/topology?entity={}", super::encode(s.info.entity.as_str())) attr:class="link">{s.info.entity.to_string()}</A>
                             <span>{class}</span>
                             <span class="num">"every " {format::duration(s.info.step_ms)}</span>
-                            <span>{source}</span>
-                            <span class="num">{move || format::relative(last_at, live.now_of(&age_source))}</span>
+                            <span>{move || live.loaded.get().then(|| live.source_of(&entity))}</span>
+                            <span class="num">{move || live.loaded.get().then(|| format::relative(last_at, live.now_of_entity(&owner)))}</span>
                         }
                     })}
                 </div>
