@@ -162,6 +162,12 @@ fn Counters(summary: Memo<Option<IncidentSummary>>) -> impl IntoView {
                 testid="incident-duration"
             />
             <Stat
+                label="Likely real"
+                value=figure(|_, i| likelihood(i.chance))
+                note=figure(|_, _| "chance that it is no false alarm".to_owned())
+                testid="incident-chance"
+            />
+            <Stat
                 label="Probable cause"
                 value=figure(|_, i| i.cause.as_ref().map_or_else(|| "No single cause".to_owned(), |c| c.to_string()))
                 note=figure(|_, i| format!("{} confidence", format::percent(f64::from(i.confidence))))
@@ -171,11 +177,7 @@ fn Counters(summary: Memo<Option<IncidentSummary>>) -> impl IntoView {
             <Stat
                 label="Alerts gathered"
                 value=figure(|_, i| format::count(i.alerts))
-                note=figure(|_, i| format!(
-                    "from {}, {} likely real",
-                    format::plural(u64::from(i.members), "metric", "metrics"),
-                    format::percent(f64::from(i.chance))
-                ))
+                note=figure(|_, i| format!("from {}", format::plural(u64::from(i.members), "metric", "metrics")))
                 testid="incident-alerts"
             />
             <Stat
@@ -185,6 +187,15 @@ fn Counters(summary: Memo<Option<IncidentSummary>>) -> impl IntoView {
                 testid="incident-entities"
             />
         </section>
+    }
+}
+
+/// Incidents from before chances were kept have none. Nothing is said to be certain.
+fn likelihood(chance: f32) -> String {
+    if chance <= 0.0 {
+        "–".to_owned()
+    } else {
+        format::percent(f64::from(chance).clamp(0.01, 0.99))
     }
 }
 

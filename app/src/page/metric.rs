@@ -13,7 +13,7 @@ use leptos_router::components::A;
 use leptos_router::hooks::{use_params_map, use_query_map};
 use point::{DataTable, PointPanel};
 use wire::query::{ApiError, ErrorKind, Query, Reply};
-use wire::series::{Health, SeriesDetail};
+use wire::series::{Health, MemberEvidence, SeriesDetail};
 use wire::{SeriesId, Timestamp};
 
 /// Ranges to choose from: name in the address, label, milliseconds.
@@ -144,16 +144,16 @@ fn Head(shown: RwSignal<Option<SeriesDetail>>, title: Memo<Option<(String, Strin
                 <h1 data-testid="metric-title">{entity} " " {move || title.get().map(|(_, name)| name)}</h1>
                 <div class="metric-head__facts">
                     {move || summary.get().map(|s| {
-                        let source = live.source_of(&s.info.entity);
                         let (last_at, class) = (s.last_at, format!("{:?}", s.info.class).to_lowercase());
-                        let age_source = source.clone();
+                        // The answer may come before the entities do: until then nothing says whose clock it runs on.
+                        let (entity, owner) = (s.info.entity.clone(), s.info.entity.clone());
                         view! {
                             <HealthBadge health=s.health />
                             <A href=format!("/topology?entity={}", super::encode(s.info.entity.as_str())) attr:class="link">{s.info.entity.to_string()}</A>
                             <span>{class}</span>
                             <span class="num">"every " {format::duration(s.info.step_ms)}</span>
-                            <span>{source}</span>
-                            <span class="num">{move || format::relative(last_at, live.now_of(&age_source))}</span>
+                            <span>{move || live.loaded.get().then(|| live.source_of(&entity))}</span>
+                            <span class="num">{move || live.loaded.get().then(|| format::relative(last_at, live.now_of_entity(&owner)))}</span>
                         }
                     })}
                 </div>
@@ -217,13 +217,13 @@ fn Explanation(shown: RwSignal<Option<SeriesDetail>>) -> impl IntoView {
         })
     });
     let provisional = Memo::new(move |_| shown.with(|d| d.as_ref().and_then(|d| d.summary.provisional)));
-    let members = Memo::new(move |_| {
+    // Of the last sample while it is an anomaly, of the last anomaly afterwards: people come here once it is over.
+    let saw = Memo::new(move |_| {
         shown.with(|d| {
-            let evidence = d.as_ref().and_then(|d| d.evidence.as_ref());
-            evidence
-                .filter(|e| e.anomaly)
-                .map(|e| e.members.clone())
-                .unwrap_or_default()
+            let d = d.as_ref()?;
+            let now = d.evidence.as_ref().filter(|e| e.anomaly);
+            let members = &now.or(d.last_anomaly.as_ref())?.members;
+            (!members.is_empty()).then(|| (now.is_some(), members.clone()))
         })
     });
     let earlier = Memo::new(move |_| {
@@ -241,23 +241,22 @@ fn Explanation(shown: RwSignal<Option<SeriesDetail>>) -> impl IntoView {
                 </p>
             })}
             {move || provisional.get().map(|since| view! {
-                <p class="card__quiet" data-testid="provisional">
+                <p class="provisional" data-testid="provisional">
                     "Provisional since " {format::date_clock(since, clock::zone_offset_minutes(since.as_millis()))}
                     ": the ensemble has not confirmed it, and nobody is paged for it"
                 </p>
             })}
-            {move || {
-                let members = members.get();
-                (!members.is_empty()).then(|| view! {
-                    <ul class="rows" data-testid="members-saw">
-                        {members.into_iter().map(|m| view! { <li><b>{m.member}</b> ": " {m.saw}</li> }).collect_view()}
-                    </ul>
-                })
-            }}
             {move || earlier.get().map(|(at, sentence)| view! {
-                <p class="card__quiet" data-testid="last-anomaly">
-                    "Last anomaly, " {format::date_clock(at, clock::zone_offset_minutes(at.as_millis()))} ": " {sentence}
+                <p class="saw" data-testid="last-anomaly">
+                    <b>"Last anomaly, " {format::date_clock(at, clock::zone_offset_minutes(at.as_millis()))} ": "</b>
+                    {sentence}
                 </p>
+            })}
+            {move || saw.get().map(|(now, members)| view! {
+                <section class="saw" data-testid="members-saw">
+                    <h3>{if now { "What each model sees" } else { "What each model saw then" }}</h3>
+                    <ul>{members.into_iter().map(member_saw).collect_view()}</ul>
+                </section>
             })}
             {move || learning.get().map(|(seen, needed, confidence)| {
                 let share = if needed > 0 { (seen as f64 / needed as f64).min(1.0) } else { f64::from(confidence) };
@@ -270,6 +269,17 @@ fn Explanation(shown: RwSignal<Option<SeriesDetail>>) -> impl IntoView {
                 }
             })}
         </section>
+    }
+}
+
+fn member_saw(member: MemberEvidence) -> impl IntoView {
+    let says = if member.vote { "anomalous" } else { "normal" };
+    view! {
+        <li data-testid="member-saw">
+            <b>{member.member}</b>
+            <span>{member.saw}</span>
+            <span class="vote__says" class:vote__says--yes=member.vote>{says}</span>
+        </li>
     }
 }
 

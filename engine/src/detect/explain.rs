@@ -35,7 +35,7 @@ impl Detector {
                 let deviation = (detection.value - expected.mean) / expected.scale;
                 if deviation.abs() >= 0.5 {
                     let side = if deviation > 0.0 { "above" } else { "below" };
-                    text += &format!(": {} standard deviations {side}", self::number(deviation.abs()));
+                    text += &format!(": {} {side}", standard_deviations(deviation.abs()));
                 }
             }
         }
@@ -189,10 +189,16 @@ fn deviations(saw: &Saw) -> String {
     } else {
         "the forecast"
     };
-    format!(
-        "saw {} standard deviations from {from}",
-        number(f64::from(saw.deviations))
-    )
+    format!("saw {} from {from}", standard_deviations(f64::from(saw.deviations)))
+}
+
+/// Beyond a thousand, as of a series that never moved, the figure says nothing more.
+fn standard_deviations(count: f64) -> String {
+    if count > 1000.0 {
+        "more than 1000 standard deviations".to_owned()
+    } else {
+        format!("{} standard deviations", number(count))
+    }
 }
 
 fn splits(saw: &Saw) -> String {
@@ -207,7 +213,7 @@ fn rebuilt(saw: &Saw) -> String {
             "rebuilt the last {window} with {} times the error that 96 % of clean windows stay below",
             number(f64::from(ratio))
         ),
-        None => "was not needed".to_owned(),
+        None => "the others had already decided".to_owned(),
     }
 }
 
@@ -304,6 +310,17 @@ mod tests {
             (-2.5, "-2.5"),
         ] {
             assert_eq!(number(x), text);
+        }
+    }
+
+    #[test]
+    fn deviations_without_a_scale_are_not_counted() {
+        for (count, text) in [
+            (41.04, "41 standard deviations"),
+            (1000.0, "1000 standard deviations"),
+            (1e290, "more than 1000 standard deviations"),
+        ] {
+            assert_eq!(standard_deviations(count), text);
         }
     }
 

@@ -65,6 +65,39 @@ describe('explore', () => {
     await seen(page, 'data-table').waitFor();
   });
 
+  it('says what is behind an anomaly, model by model', async () => {
+    const { answer, evidence } = await until('a series of the incident bears evidence', PATIENCE_MS, async () => {
+      for (const { series } of detail.members) {
+        const reply = await query(halo.origin, { query: 'series', id: series });
+        const found = reply.evidence?.anomaly ? reply.evidence : reply.last_anomaly;
+        if (found?.members.length > 0 && found.quiet_at !== null) return { answer: reply, evidence: found };
+      }
+      return undefined;
+    });
+    // The replay goes on: the page gets this very answer, so that what it shows can be compared.
+    const { id } = answer.summary.info;
+    const hold = (route) => {
+      const asked = route.request().postDataJSON();
+      return asked.query === 'series' && asked.id === id
+        ? route.fulfill({ json: { reply: 'series', data: answer } })
+        : route.continue();
+    };
+    await page.route('**/api/query', hold);
+    await page.goto(`${halo.origin}/series/${id}`);
+    const rows = seen(page, 'member-saw');
+    await rows.first().waitFor();
+    assert.equal(await rows.count(), evidence.members.length, 'every model that was asked');
+    for (const [at, { member, saw, vote }] of evidence.members.entries()) {
+      const text = await rows.nth(at).innerText();
+      for (const part of [member, saw, vote ? 'anomalous' : 'normal']) {
+        assert.ok(text.toLowerCase().includes(part.toLowerCase()), `${part} in: ${text}`);
+      }
+    }
+    assert.match(evidence.sentence, /it would have kept quiet/);
+    await page.getByText(evidence.sentence).waitFor();
+    await page.unroute('**/api/query', hold);
+  });
+
   it('marks a deploy on the chart of the entity it changed', async () => {
     const id = detail.causes[0].series ?? detail.members[0].series;
     const { entity } = detail.causes[0];

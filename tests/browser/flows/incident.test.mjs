@@ -45,6 +45,20 @@ describe('incident', () => {
     assert.equal(cause, detail.causes[0].entity, 'the first cause on screen is the first of the engine');
   });
 
+  it('says of each member which value would have been quiet', async () => {
+    const { members } = await query(halo.origin, { query: 'incident', id: incident.id });
+    assert.ok(members.some((member) => Number.isFinite(member.quiet_at)), 'the engine knows for some');
+    const shown = await seen(page, 'member-quiet').allInnerTexts();
+    assert.ok(shown.some((text) => /^[≤≥] .*\d/.test(text)), `${shown}`);
+  });
+
+  it('says how likely it is real', async () => {
+    const { summary } = await query(halo.origin, { query: 'incident', id: incident.id });
+    assert.ok(summary.chance > 0 && summary.chance <= 1, `${summary.chance}`);
+    const tile = seen(page, 'incident-chance');
+    assert.match(await tile.innerText(), /Likely real\s+[1-9]\d? %/);
+  });
+
   it('keeps the selection over a reload', async () => {
     await page.reload();
     await seen(page, 'incident-title').waitFor();
@@ -61,6 +75,26 @@ describe('incident', () => {
       const audit = await query(halo.origin, { query: 'audit', limit: 100 });
       return audit.some((entry) => /feedback|verdict/i.test(JSON.stringify(entry)));
     });
+  });
+
+  it('counts the verdict among the sources', async () => {
+    await page.goto(`${halo.origin}/sources`);
+    await seen(page, 'verdicts-total').waitFor();
+    assert.equal(await seen(page, 'verdicts-total').innerText(), '1 incident judged: 1 real, 0 false alarms');
+    const members = seen(page, 'verdicts-members').locator('tbody tr');
+    assert.ok((await members.count()) >= 1, 'at least one model voted for it');
+    assert.match(await members.first().innerText(), /\s1\s+100 %$/);
+    const chances = seen(page, 'verdicts-reliability').locator('tbody tr');
+    assert.equal(await chances.count(), 1, 'one incident, one range of chances');
+    assert.match(await chances.first().innerText(), /^\d+–\d+ %\s+1\s+100 %$/);
+  });
+
+  it('takes another verdict in place of the first', async () => {
+    await page.goto(`${halo.origin}/incidents/${incident.id}`);
+    await seen(page, 'feedback-false-alarm').click();
+    await page.locator('[data-testid="feedback-false-alarm"][aria-pressed="true"]').waitFor();
+    await page.goto(`${halo.origin}/sources`);
+    await seen(page, 'verdicts').getByText('1 incident judged: 0 real, 1 false alarm').waitFor();
   });
 
   it('is found by searching the list', async () => {

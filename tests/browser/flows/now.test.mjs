@@ -63,5 +63,11 @@ describe('now', () => {
     assert.match(await seen(page, 'connect').innerText(), /remote_write/);
   });
 
+  it('says what verdicts are for while there are none', async () => {
+    await page.goto(`${halo.origin}/sources`);
+    await seen(page, 'verdicts').getByText('No verdicts yet').waitFor();
+    assert.equal(await seen(page, 'verdicts-total').count(), 0, 'no figures out of nothing');
+  });
+
   it('complains about nothing', () => assert.deepEqual(page.complaints, []));
 });

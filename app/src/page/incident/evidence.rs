@@ -138,6 +138,7 @@ pub(super) fn Members(members: Memo<Vec<Member>>) -> impl IntoView {
                             <th>"From"</th>
                             <th class="table__right">"Observed"</th>
                             <th class="table__right">"Expected"</th>
+                            <th class="table__right" title="The last value at which the detector would have kept quiet">"Quiet at"</th>
                             <th>"Why it is in"</th>
                         </tr>
                     </thead>
@@ -156,24 +157,25 @@ pub(super) fn Members(members: Memo<Vec<Member>>) -> impl IntoView {
 fn MemberRow(member: Member) -> impl IntoView {
     let offset = clock::zone_offset_minutes(member.onset.as_millis());
     let (entity, metric) = (member.entity.to_string(), member.metric.clone());
-    let quiet = member.quiet_at.map(|quiet| {
-        let side = if member.observed > quiet { "less" } else { "more" };
-        let value = format::metric_value(bare(&member.metric), quiet);
-        format!("; at about {value} or {side} the detector would have kept quiet")
+    let whole = entity.clone();
+    let quiet = member.quiet_at.map_or_else(String::new, |quiet| {
+        let side = if member.observed > quiet { "≤" } else { "≥" };
+        format!("{side} {}", format::metric_value(bare(&member.metric), quiet))
     });
     view! {
         <tr data-row="" data-testid="member">
             <td>
-                <A href=format!("/series/{}", member.series) attr:class="table__link">
+                <A href=format!("/series/{}", member.series) attr:class="table__link table__link--two" attr:title=whole>
                     <b>{entity}</b>
                     " "
-                    {metric}
+                    <span>{metric}</span>
                 </A>
             </td>
             <td class="num">{format::clock(member.onset, offset)}</td>
             <td class="num table__right table__strong">{format::metric_value(bare(&member.metric), member.observed)}</td>
             <td class="num table__right">{format::metric_value(bare(&member.metric), member.expected)}</td>
-            <td class="table__reason">{member.reason} {quiet}</td>
+            <td class="num table__right" data-testid="member-quiet">{quiet}</td>
+            <td class="table__reason">{member.reason}</td>
         </tr>
     }
 }

@@ -55,9 +55,9 @@ fn Point(metric: String, point: SeriesPoint, hovered: bool) -> impl IntoView {
                 <div><dt>"Decision"</dt><dd>{decision(&point)}</dd></div>
             </dl>
             <div class="votes" data-testid="votes">
-                <Vote class="stl" name="Seasonal-trend" note="distance from the expected course" vote=point.votes.stl />
+                <Vote class="stl" name="Decomposition" note="distance from the expected course" vote=point.votes.stl />
                 <Vote class="forest" name="Isolation forest" note="how alone the residuals stand" vote=point.votes.forest />
-                <Vote class="autoencoder" name="LSTM autoencoder" note="how badly the window is rebuilt" vote=point.votes.autoencoder />
+                <Vote class="autoencoder" name="Autoencoder" note="how badly the window is rebuilt" vote=point.votes.autoencoder />
                 {point.votes.simple.map(|own| view! {
                     <Vote class="simple" name="Simple detector" note="set in halo.toml, decides alone" vote=Some(own) />
                 })}

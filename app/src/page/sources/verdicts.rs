@@ -18,34 +18,41 @@ pub(super) fn VerdictCard() -> impl IntoView {
             <Show
                 when=move || { judged() > 0 }
                 fallback=|| view! {
-                    <Empty symbol=Symbol::Check title="No verdicts yet" text="Say on an incident whether it was useful: here you see how often each model, and each chance it gave, was right." />
+                    <Empty symbol=Symbol::Check title="No verdicts yet" text="Answer “Was this right?” on an incident: here you then see how often each model was right, and whether the likelihoods came true." />
                 }
             >
-                <p class="card__quiet" data-testid="verdicts-total">
+                <p class="verdicts__total num" data-testid="verdicts-total">
                     {move || verdicts.with(|v| format!(
-                        "{} judged, {} real, {}",
+                        "{} judged: {} real, {}",
                         format::plural(v.real + v.false_alarms, "incident", "incidents"),
                         v.real,
                         format::plural(v.false_alarms, "false alarm", "false alarms")
                     ))}
                 </p>
-                <table class="table">
-                    <thead><tr><th scope="col">"Model"</th><th scope="col" class="num">"Voted for"</th><th scope="col" class="num">"Were real"</th></tr></thead>
+                <table class="table verdicts__table" data-testid="verdicts-members">
+                    <thead><tr>
+                        <th scope="col">"Model"</th>
+                        <th scope="col" class="table__right">"Voted for"</th>
+                        <th scope="col" class="table__right">"Were real"</th>
+                    </tr></thead>
                     <tbody>
                         {move || verdicts.with(|v| v.members.iter().map(member_row).collect_view())}
                     </tbody>
                 </table>
-                <table class="table">
-                    <thead><tr><th scope="col">"Chance said"</th><th scope="col" class="num">"Incidents"</th><th scope="col" class="num">"Came true"</th></tr></thead>
+                <table class="table verdicts__table" data-testid="verdicts-reliability">
+                    <thead><tr>
+                        <th scope="col">"Likely real"</th>
+                        <th scope="col" class="table__right">"Incidents"</th>
+                        <th scope="col" class="table__right">"Were real"</th>
+                    </tr></thead>
                     <tbody>
                         {move || verdicts.with(|v| v.reliability.iter().map(reliability_row).collect_view())}
                     </tbody>
                 </table>
-                <p class="card__quiet">
-                    {move || verdicts.with(|v| v.expected_calibration_error.map(|e| {
-                        format!("What was said and what came true differ by {} on average", format::percent(e))
-                    }))}
-                </p>
+                {move || verdicts.with(|v| v.expected_calibration_error.map(|error| {
+                    let points = format::plural((error * 100.0).round() as u64, "percentage point", "percentage points");
+                    view! { <p class="card__quiet">"What was said and what was real differ by " {points} " on average"</p> }
+                }))}
             </Show>
         </section>
     }
@@ -61,7 +68,11 @@ fn member_row(record: &MemberRecord) -> impl IntoView + use<> {
     let all = record.real + record.false_alarms;
     let share = format::percent(record.real as f64 / all.max(1) as f64);
     view! {
-        <tr><th scope="row">{name}</th><td class="num">{all}</td><td class="num">{share}</td></tr>
+        <tr>
+            <th scope="row">{name}</th>
+            <td class="num table__right">{format::count(all)}</td>
+            <td class="num table__right">{share}</td>
+        </tr>
     }
 }
 
@@ -69,9 +80,9 @@ fn reliability_row(bin: &ReliabilityBin) -> impl IntoView + use<> {
     let said = format!("{:.0}\u{2013}{}", bin.from * 100.0, format::percent(bin.to));
     view! {
         <tr>
-            <th scope="row">{said}</th>
-            <td class="num">{bin.incidents}</td>
-            <td class="num">{format::percent(bin.came_true)}</td>
+            <th scope="row" class="num">{said}</th>
+            <td class="num table__right">{format::count(bin.incidents)}</td>
+            <td class="num table__right">{format::percent(bin.came_true)}</td>
         </tr>
     }
 }
