@@ -390,7 +390,7 @@ mod tests {
             ("availability", 0.998, "99.8 %"),
             ("availability", 99.8, "99.8 %"),
             ("requests", 1200.0, "1200"),
-            ("rate of http_requests_total", 51.25, "51.3/s"),
+            ("rate of http_requests_total", 51.27, "51.3/s"),
             ("rate of network_receive_bytes_total", 2048.0, "2 KiB/s"),
             ("rate of rpc_seconds_count", 12.0, "12/s"),
         ] {
