@@ -79,6 +79,16 @@ pub enum MetricClass {
     Other,
 }
 
+impl MetricClass {
+    pub const ALL: [Self; 5] = [
+        Self::Latency,
+        Self::Errors,
+        Self::Traffic,
+        Self::Saturation,
+        Self::Other,
+    ];
+}
+
 /// How a series stands now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -75,15 +75,6 @@ impl Calibration {
     }
 }
 
-/// The metric classes, in the order of [`class_index`].
-pub(super) const CLASSES: [MetricClass; 5] = [
-    MetricClass::Latency,
-    MetricClass::Errors,
-    MetricClass::Traffic,
-    MetricClass::Saturation,
-    MetricClass::Other,
-];
-
 /// A class as files spell it.
 pub(super) fn class_name(class: MetricClass) -> &'static str {
     match class {
@@ -95,7 +86,7 @@ pub(super) fn class_name(class: MetricClass) -> &'static str {
     }
 }
 
-/// Position of a class in arrays by class.
+/// Position of a class in arrays by class: that in [`MetricClass::ALL`].
 pub(super) fn class_index(class: MetricClass) -> usize {
     match class {
         MetricClass::Latency => 0,
@@ -132,7 +123,7 @@ mod tests {
 
     #[test]
     fn arrays_by_class_are_in_one_order() {
-        for (i, class) in CLASSES.into_iter().enumerate() {
+        for (i, class) in MetricClass::ALL.into_iter().enumerate() {
             assert_eq!(class_index(class), i);
         }
     }

@@ -5,9 +5,7 @@ mod decision;
 mod series;
 
 use super::autoencoder::WINDOW;
-use super::calibration::{
-    AUTOENCODER, CLASSES, FAST, FOREST, NOVELTY, SLOW, THRESHOLD, class_index, required_rarity, unsquash,
-};
+use super::calibration::{AUTOENCODER, FAST, FOREST, NOVELTY, SLOW, THRESHOLD, class_index, required_rarity, unsquash};
 use super::novelty::{Known, Novelties};
 use super::window::Windows;
 use super::{DetectConfig, Detection, Effort, Expected, Models};
@@ -220,7 +218,7 @@ impl Detector {
     /// the tail of a member whose model is the same. The tail of a member whose model is another begins again from that
     /// model's calibration: how rare the old model's scores were says little of the new one's. O(series).
     pub fn set_models(&mut self, models: Arc<Models>) {
-        let other_forest = CLASSES.map(|class| models.forest(class) != self.models.forest(class));
+        let other_forest = MetricClass::ALL.map(|class| models.forest(class) != self.models.forest(class));
         let other_autoencoder = models.autoencoder() != self.models.autoencoder();
         let masked = self.masked.values_mut().map(|kept| &mut kept.series);
         for series in self.series.iter_mut().chain(masked) {

@@ -9,7 +9,7 @@
 
 use crate::features::Polarity;
 use wire::Timestamp;
-use wire::series::{MetricClass, SeriesInfo};
+use wire::series::{MetricClass, SeriesInfo, SeriesKind};
 
 /// Samples, and the time they must span, before a baseline says anything.
 const MIN_SEEN: u32 = 30;
@@ -86,10 +86,10 @@ pub struct Fast {
     best: f64,
     /// Every value so far was whole: a count.
     whole: bool,
-    /// A counter: named so, and it never fell but to start again.
-    counter: bool,
+    /// Values are rates per second: what was counted since the last sample is its rate times the time between.
+    rate: bool,
     first: Timestamp,
-    last: Option<(Timestamp, f64)>,
+    last: Option<Timestamp>,
     seen: u32,
     /// Mean over the window, baseline, and the mean distance between the two.
     level: f64,
@@ -135,7 +135,7 @@ impl Fast {
             falls: Polarity::of(info) == Polarity::Down,
             best: 1.0,
             whole: true,
-            counter: info.metric.ends_with("_total") || info.metric.ends_with("_count"),
+            rate: info.kind == SeriesKind::Counter,
             first: Timestamp::default(),
             last: None,
             seen: 0,
@@ -152,26 +152,30 @@ impl Fast {
     /// Takes in a sample and says whether the series is hot. A sample that is not finite, or not after the last one, changes
     /// nothing. `teach`: whether the sample may teach.
     pub fn look(&mut self, at: Timestamp, value: f64, teach: bool) -> bool {
-        let in_order = self.last.is_none_or(|(last, _)| at > last);
+        let in_order = self.last.is_none_or(|last| at > last);
         if !value.is_finite() || !in_order {
             return self.hot > 0;
         }
         let value = value.clamp(-VALUE_MAX, VALUE_MAX);
-        let Some((last, before)) = self.last.replace((at, value)) else {
+        let Some(last) = self.last.replace(at) else {
             self.first = at;
-            self.follow_kind(value, value);
-            self.level = self.measure(value, value);
+            // What a rate counted before the first sample nobody knows.
+            if !self.rate {
+                self.follow_kind(value);
+                self.level = self.measure(value);
+            }
             return false;
         };
         let passed = at.millis_since(last).max(1) as f64;
-        if self.follow_kind(value, before) {
+        let value = if self.rate { counted(value, passed) } else { value };
+        if self.follow_kind(value) {
             // It is another quantity than was thought.
             self.seen = 0;
             self.first = at;
         }
         let part = (passed / self.config.window_ms as f64).min(1.0);
         self.per_window = 1.0 / part;
-        let measured = self.measure(value, before);
+        let measured = self.measure(value);
         self.level += part * (measured - self.level);
         self.hot = if self.is_hot(at) { self.hot.saturating_add(1) } else { 0 };
         if teach {
@@ -241,30 +245,20 @@ impl Fast {
     }
 
     /// Learns what kind of number the series holds. Whether that changed.
-    fn follow_kind(&mut self, value: f64, before: f64) -> bool {
-        let old = (self.best, self.counter);
+    fn follow_kind(&mut self, value: f64) -> bool {
+        let old = self.best;
         if self.falls {
             let scale = if value <= 1.0 { 1.0 } else { value.max(100.0) };
             self.best = self.best.max(scale);
         }
-        // A counter that starts again falls near to nothing; a number that falls a little is no counter.
-        if value < before && value > 0.5 * before {
-            self.counter = false;
-        }
         self.whole &= value.fract().abs() <= 0.0;
-        old.0.to_bits() != self.best.to_bits() || old.1 != self.counter
+        old.to_bits() != self.best.to_bits()
     }
 
     /// What hurts about a value: 0 or more.
-    fn measure(&self, value: f64, before: f64) -> f64 {
-        if self.falls {
-            self.best - value
-        } else if self.counter {
-            if value < before { value } else { value - before }
-        } else {
-            value
-        }
-        .max(0.0)
+    fn measure(&self, value: f64) -> f64 {
+        let hurts = if self.falls { self.best - value } else { value };
+        hurts.max(0.0)
     }
 
     fn is_hot(&self, at: Timestamp) -> bool {
@@ -299,14 +293,27 @@ impl Fast {
     }
 }
 
+/// What a rate per second counted in a time: whole, as counts are, but for rounding.
+fn counted(per_second: f64, passed_ms: f64) -> f64 {
+    let counted = (per_second * passed_ms / 1000.0).clamp(-VALUE_MAX, VALUE_MAX);
+    let whole = counted.round();
+    if (counted - whole).abs() <= 1e-6 * whole.abs().max(1.0) {
+        whole
+    } else {
+        counted
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::series::{Labels, info_from_labels};
+    use crate::series::{Labels, info_from_labels, kind_by_name, set_kind};
     use proptest::prelude::*;
 
     fn fast(metric: &str) -> Fast {
-        let info = info_from_labels(&Labels::of("cart", metric, None));
+        let mut info = info_from_labels(&Labels::of("cart", metric, None));
+        let kind = kind_by_name(&info);
+        set_kind(&mut info, kind);
         Fast::of(&info, Some(true), &FastConfig::default()).unwrap()
     }
 
@@ -371,14 +378,18 @@ mod tests {
     }
 
     #[test]
-    fn availability_counts_what_is_missing_and_a_counter_its_increments() {
+    fn availability_counts_what_is_missing_and_a_rate_what_it_counted() {
         let (mut fast, now) = lived("availability", 30, |i| 99.9 - 0.01 * ordinary(i, 2.0));
         assert!(fast.look(at(now), 97.0, true));
-        let total = |i: i64| (0..=i).map(|k| ordinary(k, 10.0)).sum::<f64>();
-        let (fast, now) = lived("errors_total", 30, total);
-        let before = total(239);
-        assert!(!fast.clone().look(at(now), before + 11.0, true) && fast.clone().look(at(now), before + 60.0, true));
-        assert!(!fast.clone().look(at(now), 9.0, true), "it started again");
+        let rate = |errors: f64| errors / 30.0;
+        let (fast, now) = lived("errors_total", 30, |i| rate(ordinary(i, 10.0)));
+        assert!(fast.rate && fast.whole, "counts are whole: {fast:?}");
+        assert!(!fast.clone().look(at(now), rate(11.0), true) && fast.clone().look(at(now), rate(60.0), true));
+        let mut falling = fast.clone();
+        assert!(!falling.look(at(now), rate(4.0), true) && !falling.look(at(now + 30), rate(9.0), true));
+        // One error a minute of an idle service proves no more as a rate than as a count.
+        let (mut idle, now) = lived("errors_total", 60, |_| 0.0);
+        assert!((0..5).all(|i| !idle.look(at(now + 60 * i), 1.0 / 60.0, true)));
     }
 
     #[test]

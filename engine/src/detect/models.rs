@@ -293,7 +293,6 @@ fn fault(name: &str, message: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::calibration::CLASSES;
 
     fn files() -> Vec<(&'static str, Vec<u8>)> {
         vec![
@@ -337,7 +336,7 @@ mod tests {
             (CALIBRATION_FILE, include_bytes!("fixtures/format-1/calibration.toml")),
         ];
         let models = Models::from_files(&old).unwrap();
-        for class in CLASSES {
+        for class in MetricClass::ALL {
             // By `oracle.py` beside the files.
             for (x, expected) in [(0.0, 0.348_310), (1.5, 0.631_989), (-4.0, 0.652_588)] {
                 let score = models.forest(class).score(&[x; FEATURES]);

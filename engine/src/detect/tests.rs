@@ -2,7 +2,6 @@
 
 pub(super) mod swap;
 
-use super::calibration::CLASSES;
 use super::train::{Network, clean_series};
 use super::*;
 use crate::series::{Labels, info_from_labels};

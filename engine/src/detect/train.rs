@@ -14,7 +14,7 @@ mod synthetic;
 mod tune;
 
 use super::autoencoder::{Autoencoder, WINDOW};
-use super::calibration::{CLASSES, Calibration, class_index};
+use super::calibration::{Calibration, class_index};
 use super::certainty::{Alert, Certainty};
 use super::models::Models;
 use super::models::{AUTOENCODER_FILE, CALIBRATION_FILE, FOREST_FILE, FORMAT, MANIFEST_FILE, Manifest, ManifestFile};
@@ -96,7 +96,7 @@ impl Trained {
                 let text = std::str::from_utf8(file).map_err(|e| corrupt(&e))?;
                 let mut calibration: Calibration = toml::from_str(text).map_err(|e| corrupt(&e))?;
                 calibration.certainty = certainty;
-                bytes = Some(toml::to_string(&calibration).map_err(|e| corrupt(&e))?.into_bytes());
+                bytes = Some(calibration_bytes(&calibration)?);
             }
         }
         let (Some(mut manifest), Some(bytes)) = (manifest, bytes) else {
@@ -150,9 +150,9 @@ pub fn train(config: &TrainConfig, progress: &mut dyn FnMut(&Progress) -> bool) 
         }
     }
 
-    let mut forests = Vec::with_capacity(CLASSES.len());
+    let mut forests = Vec::with_capacity(MetricClass::ALL.len());
     for (i, rows) in features.iter().enumerate() {
-        report("forest", i, CLASSES.len(), None, None)?;
+        report("forest", i, MetricClass::ALL.len(), None, None)?;
         forests.push(Arc::new(fit_forest(config.seed + i as u64, rows)?));
     }
     let forests: Forests = forests.try_into().expect("one forest was pushed for every class");
@@ -165,21 +165,29 @@ pub fn train(config: &TrainConfig, progress: &mut dyn FnMut(&Progress) -> bool) 
 
     report("calibrate", 0, 1, None, None)?;
     let calibration = calibrate(config, &forests, &autoencoder);
-    let calibration_bytes = toml::to_string(&calibration)
-        .map_err(|e| fault("calibration", e.to_string()))?
-        .into_bytes();
-    let forest_bytes = weights::write_forests(&forests).map_err(|m| fault("forest", m))?;
-
-    let mut files = vec![
-        (AUTOENCODER_FILE.to_owned(), autoencoder_bytes),
-        (CALIBRATION_FILE.to_owned(), calibration_bytes),
-        (FOREST_FILE.to_owned(), forest_bytes),
-    ];
+    let mut files = files_of(autoencoder_bytes, &calibration, &forests)?;
     files.push((MANIFEST_FILE.to_owned(), manifest(config, &files, tensors.held_back)?));
     Ok(Trained {
         files,
         held_back: tensors.held_back,
     })
+}
+
+/// The files of some models, but for the manifest.
+fn files_of(autoencoder: Vec<u8>, calibration: &Calibration, forests: &Forests) -> Result<Vec<(String, Vec<u8>)>> {
+    Ok(vec![
+        (AUTOENCODER_FILE.to_owned(), autoencoder),
+        (CALIBRATION_FILE.to_owned(), calibration_bytes(calibration)?),
+        (
+            FOREST_FILE.to_owned(),
+            weights::write_forests(forests).map_err(|m| fault("forest", m))?,
+        ),
+    ])
+}
+
+fn calibration_bytes(calibration: &Calibration) -> Result<Vec<u8>> {
+    let text = toml::to_string(calibration).map_err(|e| fault(CALIBRATION_FILE, e.to_string()))?;
+    Ok(text.into_bytes())
 }
 
 /// Passes on how far training is: stage, step, of how many, loss, held-back loss. An error when it shall stop.

@@ -1,11 +1,12 @@
 //! Model files: safetensors in and out.
 
-use super::calibration::{CLASSES, class_name};
+use super::calibration::class_name;
 use super::forest::{IsolationForest, Node};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
+use wire::series::MetricClass;
 
 /// The numbers of a single-precision tensor, in row-major order.
 pub(super) fn floats(file: &SafeTensors<'_>, name: &str) -> Result<Vec<f32>, String> {
@@ -33,7 +34,7 @@ fn bytes<'a>(file: &SafeTensors<'a>, name: &str, dtype: Dtype) -> Result<&'a [u8
     }
 }
 
-/// One isolation forest for each metric class, in the order of [`CLASSES`].
+/// One isolation forest for each metric class, in the order of [`MetricClass::ALL`].
 pub(super) type Forests = [Arc<IsolationForest>; 5];
 
 /// Reads the forests and checks that every walk through them ends. A file whose tensors name no class holds one forest for
@@ -42,10 +43,10 @@ pub(super) fn read_forests(data: &[u8]) -> Result<Forests, String> {
     let file = SafeTensors::deserialize(data).map_err(|e| e.to_string())?;
     if file.tensor("root").is_ok() {
         let shared = Arc::new(read_forest(&file, "")?);
-        return Ok(CLASSES.map(|_| Arc::clone(&shared)));
+        return Ok(MetricClass::ALL.map(|_| Arc::clone(&shared)));
     }
-    let mut forests = Vec::with_capacity(CLASSES.len());
-    for class in CLASSES {
+    let mut forests = Vec::with_capacity(MetricClass::ALL.len());
+    for class in MetricClass::ALL {
         forests.push(Arc::new(read_forest(&file, &format!("{}.", class_name(class)))?));
     }
     Ok(forests.try_into().expect("one forest was pushed for every class"))
@@ -86,7 +87,7 @@ pub(super) fn write_forests(forests: &Forests) -> Result<Vec<u8>, String> {
         vec![(String::new(), forests[0].as_ref())]
     } else {
         let prefix = |class| format!("{}.", class_name(class));
-        CLASSES
+        MetricClass::ALL
             .into_iter()
             .map(prefix)
             .zip(forests.iter().map(AsRef::as_ref))

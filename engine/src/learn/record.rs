@@ -46,7 +46,8 @@ impl TrackRecord {
             false_alarms: count(&|j| !j.real && j.voters.contains(&member)),
         });
         let mut reliability = Reliability::default();
-        for judged in self.judged.values() {
+        // An incident of a version that said no chance has none to be held to.
+        for judged in self.judged.values().filter(|judged| judged.chance > 0.0) {
             reliability.add(f64::from(judged.chance), judged.real);
         }
         let bins = reliability.diagram().into_iter().map(|bin| ReliabilityBin {
@@ -100,6 +101,9 @@ mod tests {
         assert_eq!(bins, [(2, 0.5), (1, 1.0)]);
         let error = verdicts.expected_calibration_error.unwrap();
         assert!((error - (2.0 * 0.05 + 0.05) / 3.0).abs() < 1e-6, "{error}");
+        record.judge(&id(4), Verdict::Useful, 0.0, BTreeSet::new());
+        let with_none = record.verdicts();
+        assert_eq!((with_none.real, with_none.reliability), (3, verdicts.reliability));
         let text = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<TrackRecord>(&text).unwrap(), record);
     }

@@ -243,13 +243,10 @@ impl Gate {
         self.met
             .extend(detector.take_before().map(|(place, met)| (begun + place, met)));
         self.quality.sweep(batch.len(), &mut out.quality);
-        let heard = out.silent.len();
-        self.presence.scan(&self.quality, &mut out.silent);
-        let mut at = 0;
-        out.silent.retain(|silence| {
-            at += 1;
-            at <= heard || self.context.cares(silence.slot, silence.at)
-        });
+        let mut silent = Vec::new();
+        self.presence.scan(&self.quality, &mut silent);
+        silent.retain(|silence| self.context.cares(silence.slot, silence.at));
+        out.silent.append(&mut silent);
         let mut met = self.met.iter().peekable();
         let mut searches = 0;
         let asked = batch.iter().zip(&self.adjusts).zip(&self.resuming);

@@ -218,6 +218,7 @@ impl Shard {
         }
         for slot in over {
             self.fall_silent(slot);
+            self.gate.presence.ended(slot);
         }
     }
 
@@ -226,7 +227,6 @@ impl Shard {
         self.table.series_mut(slot).end();
         let at = self.table.series(slot).last_at().unwrap_or_default();
         self.gate.quality.ended(slot, at, &mut self.judged.quality);
-        self.gate.presence.ended(slot);
     }
 
     /// Admits, keeps, and judges the samples of one request, which came at `arrived`. What was refused is returned, the rest

@@ -3,7 +3,7 @@
 mod seasons;
 
 use super::*;
-use crate::detect::calibration::{CLASSES, class_name};
+use crate::detect::calibration::class_name;
 use crate::detect::train::Network;
 use crate::detect::window::Windows;
 use crate::detect::{HIDDEN, LATENT, WINDOW};
@@ -116,7 +116,7 @@ fn check_decomposition(accelerator: &Accelerator, n: usize, history: i64, steps:
 
 fn check_forest(accelerator: &Accelerator, rows: &[f32]) {
     let batch = batch(accelerator);
-    for class in CLASSES {
+    for class in MetricClass::ALL {
         let scores = batch.forest(class).score(rows).unwrap();
         assert_eq!(scores.len(), rows.len() / FEATURES);
         for (row, score) in rows.chunks_exact(FEATURES).zip(scores) {
@@ -142,7 +142,7 @@ fn check_autoencoder(accelerator: &Accelerator, windows: &[f32]) {
 fn check_ensemble(accelerator: &Accelerator, n: usize, seed: u64) {
     let (mut baselines, start, mut rngs) = warm(n, 60, MINUTE, seed);
     let slots: Vec<usize> = (0..n).collect();
-    let classes: Vec<MetricClass> = slots.iter().map(|slot| CLASSES[slot % 5]).collect();
+    let classes: Vec<MetricClass> = slots.iter().map(|slot| MetricClass::ALL[slot % 5]).collect();
     let mut ensemble = Ensemble::of(&batch(accelerator), &baselines, &slots, &classes).unwrap();
     let mut windows = Windows::default();
     slots.iter().for_each(|_| windows.add());

@@ -57,7 +57,7 @@ fn the_same_models_again_change_no_decision() {
 fn other_models_raise_no_alerts_on_clean_series_of_every_kind() {
     let others = other_models();
     assert!(
-        CLASSES
+        MetricClass::ALL
             .iter()
             .all(|&class| others.forest(class) != models().forest(class))
     );

@@ -7,14 +7,12 @@
 
 use super::collect::{Collected, SETTLE, fit_forest, median_tails};
 use super::judge::{self, Report};
-use super::{Progress, fault, synthetic_series, tune};
+use super::{Progress, fault, files_of, synthetic_series, tune};
 use crate::Result;
 use crate::detect::Models;
 use crate::detect::autoencoder::{Autoencoder, WINDOW};
-use crate::detect::calibration::{CLASSES, Calibration, class_index, class_name};
-use crate::detect::models::{
-    AUTOENCODER_FILE, CALIBRATION_FILE, FOREST_FILE, FORMAT, MANIFEST_FILE, Manifest, ManifestFile, Training,
-};
+use crate::detect::calibration::{Calibration, class_index, class_name};
+use crate::detect::models::{AUTOENCODER_FILE, FOREST_FILE, FORMAT, MANIFEST_FILE, Manifest, ManifestFile, Training};
 use crate::detect::weights::{self, Forests};
 use crate::features::{FEATURES, Polarity};
 use rand::Rng;
@@ -22,7 +20,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::Timestamp;
-use wire::series::SeriesInfo;
+use wire::series::{MetricClass, SeriesInfo};
 
 /// Most rows of a series that teach, and that are held back: a run of them, at a place that the seed chooses.
 const ROWS_IN: usize = 4096;
@@ -173,9 +171,9 @@ pub fn train_on_history(
     }
 
     let mut forests: Forests = current.forests().clone();
-    for class in CLASSES {
+    for class in MetricClass::ALL {
         let own = &of_class[class_index(class)];
-        report("forest", class_index(class), CLASSES.len(), None, None)?;
+        report("forest", class_index(class), MetricClass::ALL.len(), None, None)?;
         if own.len() >= LEAST_OF_CLASS {
             let rows: Vec<[f32; FEATURES]> = own
                 .iter()
@@ -226,17 +224,9 @@ pub fn train_on_history(
     });
     // History has no faults of known place to fit it to.
     calibration.certainty = current.certainty();
-    let calibration_bytes = toml::to_string(&calibration)
-        .map_err(|e| fault("calibration", e.to_string()))?
-        .into_bytes();
-    let forest_bytes = weights::write_forests(&forests).map_err(|m| fault("forest", m))?;
-    let mut files = vec![
-        (AUTOENCODER_FILE.to_owned(), autoencoder_bytes),
-        (CALIBRATION_FILE.to_owned(), calibration_bytes),
-        (FOREST_FILE.to_owned(), forest_bytes),
-    ];
+    let mut files = files_of(autoencoder_bytes, &calibration, &forests)?;
 
-    let refitted: Vec<&str> = CLASSES
+    let refitted: Vec<&str> = MetricClass::ALL
         .into_iter()
         .filter(|&class| of_class[class_index(class)].len() >= LEAST_OF_CLASS)
         .map(class_name)
@@ -267,7 +257,7 @@ fn held_back_windows(history: &History, half: usize) -> Vec<f32> {
 /// Tails of a class by synthetic series.
 fn stand_ins(
     seed: u64,
-    class: wire::series::MetricClass,
+    class: MetricClass,
     forests: &Forests,
     autoencoder: &Autoencoder,
 ) -> crate::detect::calibration::Tails {

@@ -145,12 +145,16 @@ pub(super) fn incident_masks(incidents: &[Incident]) -> Masks {
     masks
 }
 
-/// Means of [`THINNED_MS`] of samples in order of time, each at the time of its first sample.
-fn thinned(samples: &[(Timestamp, f64)]) -> Vec<(Timestamp, f64)> {
+/// Means of [`THINNED_MS`] of samples in order of time, each at the time of its first sample; of a counter the last sample, for
+/// between those lies its mean rate.
+fn thinned(samples: &[(Timestamp, f64)], counter: bool) -> Vec<(Timestamp, f64)> {
     let span = |at: Timestamp| at.as_millis().div_euclid(THINNED_MS);
     samples
         .chunk_by(|a, b| span(a.0) == span(b.0))
         .map(|chunk| {
+            if counter {
+                return chunk[chunk.len() - 1];
+            }
             let n = chunk.len() as f64;
             (chunk[0].0, chunk.iter().map(|sample| sample.1 / n).sum())
         })
@@ -287,9 +291,13 @@ impl Engine {
             }
         }
         learn.extend_from_slice(&logged);
+        let counter = self
+            .registry
+            .get(id)
+            .is_some_and(|info| info.kind == SeriesKind::Counter);
         let recent = learn.split_off(learn.len().saturating_sub(LEARN_SAMPLES));
         Ok(Past {
-            older: thinned(&learn),
+            older: thinned(&learn, counter),
             learn: recent,
             keep: logged,
         })

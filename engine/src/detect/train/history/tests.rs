@@ -104,7 +104,7 @@ fn a_class_with_little_history_keeps_its_forest_and_its_tails() {
     });
     let outcome = train_on_history(&config(), &history, &bundled(), &mut |_| true).unwrap();
     let models = Models::from_files(&borrowed(&outcome.files)).unwrap();
-    for class in CLASSES {
+    for class in MetricClass::ALL {
         let same = models.forest(class) == bundled().forest(class);
         assert_eq!(same, class == MetricClass::Latency, "{class:?}");
     }

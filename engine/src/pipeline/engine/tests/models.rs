@@ -211,3 +211,33 @@ async fn history_is_read_without_what_must_not_teach() {
     let stopped = read_history(&store, &context, WEDNESDAY, 1, &mut |_| false).await;
     assert!(stopped.unwrap_err().to_string().contains("stopped"));
 }
+
+#[tokio::test]
+async fn a_counter_teaches_by_its_rate_and_buckets_teach_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 4).await;
+    let store = SqliteStore::open(&dir.path().join("halo.db")).await.unwrap();
+    for metric in ["requests_total", "latency_bucket"] {
+        let labels = [("__name__", metric), ("entity", "cart"), ("le", "0.1")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let info = info_from_labels(&Labels::new(labels.to_vec()));
+        // 600 more every five minutes, and a restart half-way.
+        let rows: Vec<_> = (0..SAMPLES)
+            .map(|i| (WEDNESDAY - (SAMPLES - i) * 5 * MINUTE, (i % 576 * 600) as f64))
+            .collect();
+        let chunks: Vec<_> = rows.chunks(500).map(|run| SealedChunk::new(info.id, run)).collect();
+        let source = "test".to_owned();
+        store.save(&[Change::Series { info, source }]).await.unwrap();
+        store.seal(&chunks, None).await.unwrap();
+    }
+    let history = read_history(&store, &ContextConfig::default(), WEDNESDAY, 1, &mut |_| true)
+        .await
+        .unwrap();
+    let metrics: Vec<&str> = history.series.iter().map(|own| own.info.metric.as_str()).collect();
+    assert!(!metrics.iter().any(|metric| metric.contains("bucket")), "{metrics:?}");
+    let counter = &history.series[metrics.iter().position(|m| *m == "requests_total").unwrap()];
+    let rows = counter.held_in.iter().chain(&counter.held_back);
+    // At the restart nobody knows what was counted before it.
+    let other: Vec<f64> = rows.map(|row| row.1).filter(|rate| (rate - 2.0).abs() > 1e-9).collect();
+    assert!(counter.held_in.len() > 100 && other.len() <= 1, "{other:?}");
+}
