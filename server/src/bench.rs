@@ -1,5 +1,6 @@
 //! `halo bench`: the figures that are promised, measured on this machine. `cargo xtask bench` calls it.
 
+mod baselines;
 mod device;
 mod machines;
 mod nab;
@@ -372,13 +373,13 @@ fn simulated_figures(models: &Arc<Models>) -> Result<Report> {
 }
 
 fn machines(data: &Data, folder: &str, name: &str) -> Result<Vec<Figure>> {
-    const PEER: &str = "mean |z|, same series";
     let row = machines::run(data, folder, &Arc::new(Models::bundled()?))?;
-    let figure =
-        |what: &str, value, unit, higher| Figure::new(format!("{name}, {}: {what}", row.machines), value, unit, higher);
-    let peer_auc = if folder == "smd" { 0.543 } else { 0.540 };
-    Ok(vec![
-        figure("AUC-PR", row.auc_pr, "share", true).peer(PEER, peer_auc),
+    let of = |who: &str, what: &str, value: f64, unit: &str, higher: bool| {
+        Figure::new(format!("{name}, {}, {who}: {what}", row.machines), value, unit, higher)
+    };
+    let figure = |what: &str, value, unit, higher| of("halo", what, value, unit, higher);
+    let mut figures = vec![
+        figure("AUC-PR", row.auc_pr, "share", true),
         figure("VUS-PR", row.vus_pr, "share", true).goal(0.5),
         figure("event precision", row.event_precision, "share", true),
         figure("event recall", row.event_recall, "share", true),
@@ -392,7 +393,12 @@ fn machines(data: &Data, folder: &str, name: &str) -> Result<Vec<Figure>> {
         )
         .goal(0.01),
         figure("noise reduction", row.noise_reduction, "share", true),
-    ])
+    ];
+    for baseline in &row.baselines {
+        figures.push(of(baseline.name, "AUC-PR", baseline.auc_pr, "share", true));
+        figures.push(of(baseline.name, "VUS-PR", baseline.vus_pr, "share", true));
+    }
+    Ok(figures)
 }
 
 fn nab_figures(rows: &[nab::NabRow]) -> Vec<Figure> {

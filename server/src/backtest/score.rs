@@ -226,6 +226,20 @@ impl Labelled {
     }
 }
 
+/// How well scores put labelled rows first; `None` without a labelled row.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Ranking {
+    pub(crate) auc_pr: Option<f64>,
+    pub(crate) vus_pr: Option<f64>,
+}
+
+/// Ranks any score of the whole system, one a row at `times`, by all labels: as the loop's own is ranked where labels name no
+/// entity and no series.
+pub(crate) fn rank(input: &Input, times: &[Timestamp], scores: &[f64]) -> Ranking {
+    let spans: Vec<Span> = input.labels.iter().map(span_of).collect();
+    Scope::whole(input, Vec::new()).rank(input, &spans, times, scores)
+}
+
 /// A set of series that a label can be about.
 struct Scope<'a> {
     columns: Vec<usize>,
@@ -245,18 +259,9 @@ fn labelled(input: &Input, outcome: &Outcome, ledger: &Ledger, labels: &[&Label]
         if spans.is_empty() {
             continue;
         }
-        let truth: Vec<bool> = ledger
-            .times
-            .iter()
-            .map(|at| spans.iter().any(|span| span.start <= *at && *at <= span.end))
-            .collect();
-        let scores = scope.scores(ledger);
-        areas.extend(average_precision(&scores, &truth));
-        let buffer = scope
-            .columns
-            .first()
-            .map_or(0, |column| season_buffer(&input.frame.columns[*column]));
-        volumes.extend(vus_pr(&scores, &truth, buffer));
+        let ranking = scope.rank(input, &spans, &ledger.times, &scope.scores(ledger));
+        areas.extend(ranking.auc_pr);
+        volumes.extend(ranking.vus_pr);
     }
     let incidents = score_events(
         &outcome
@@ -310,7 +315,26 @@ fn covers(label: &Label, series: &str, entity: &EntityId) -> bool {
     }
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    /// All series.
+    fn whole(input: &Input, labels: Vec<&'a Label>) -> Self {
+        Self {
+            columns: (0..input.frame.series.len()).collect(),
+            labels,
+        }
+    }
+
+    fn rank(&self, input: &Input, spans: &[Span], times: &[Timestamp], scores: &[f64]) -> Ranking {
+        let within = |at: &Timestamp| spans.iter().any(|span| span.start <= *at && *at <= span.end);
+        let truth: Vec<bool> = times.iter().map(within).collect();
+        let first = self.columns.first();
+        let buffer = first.map_or(0, |column| season_buffer(&input.frame.columns[*column]));
+        Ranking {
+            auc_pr: average_precision(scores, &truth),
+            vus_pr: vus_pr(scores, &truth, buffer),
+        }
+    }
+
     /// Spans in which at least one of its series has a run.
     fn merged(&self, runs: &[Vec<Span>], gap_ms: i64) -> Vec<Span> {
         let mut spans: Vec<Span> = self.columns.iter().flat_map(|c| runs[*c].iter().copied()).collect();
@@ -338,7 +362,7 @@ impl Scope<'_> {
 
 /// One score for several series of one entity or system: the mean of the greater half. A lone series that jumps says less than
 /// many that stir, and the quiet half of a machine does not speak for it; on SMD this ranks far better than the maximum.
-pub(super) fn together(scores: impl Iterator<Item = f32>) -> f32 {
+pub(crate) fn together(scores: impl Iterator<Item = f32>) -> f32 {
     let mut scores: Vec<f32> = scores.collect();
     scores.sort_by(|a, b| b.total_cmp(a));
     let half = scores.len().div_ceil(2);
@@ -375,10 +399,7 @@ fn scopes<'a>(input: &Input, labels: &[&'a Label]) -> Vec<Scope<'a>> {
         .copied()
         .collect();
     if !global.is_empty() {
-        scopes.push(Scope {
-            columns: (0..input.frame.series.len()).collect(),
-            labels: global,
-        });
+        scopes.push(Scope::whole(input, global));
     }
     scopes
 }

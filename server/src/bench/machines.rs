@@ -1,7 +1,9 @@
-//! SMD and JumpStarter: many metrics of one machine or service, labelled as a whole. Trained on the unlabelled half.
+//! SMD and JumpStarter: many metrics of one machine or service, labelled as a whole. Trained on the unlabelled half; next to
+//! a random score, a windowed Gaussian and the mean z-score, on the same series, in one table.
 
 use super::Data;
-use crate::backtest::score::{Labelled, Ledger, summarize};
+use super::baselines::{Random, absolute_z, windowed_gaussian};
+use crate::backtest::score::{Labelled, Ledger, Ranking, rank, summarize, together};
 use crate::backtest::{Input, Mode, Options, replay};
 use engine::detect::{Effort, Models};
 use engine::ingest::csv::{self, Label};
@@ -23,6 +25,15 @@ pub(super) struct MachinesRow {
     pub(super) incident_precision: f64,
     pub(super) incident_recall: f64,
     pub(super) noise_reduction: f64,
+    pub(super) baselines: Vec<BaselineRow>,
+}
+
+/// The same of a score that decides nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct BaselineRow {
+    pub(super) name: &'static str,
+    pub(super) auc_pr: f64,
+    pub(super) vus_pr: f64,
 }
 
 #[derive(Deserialize)]
@@ -49,8 +60,35 @@ pub(super) fn run(data: &Data, folder: &str, models: &Arc<Models>) -> Result<Mac
             &summary.labelled.unwrap_or_default(),
             entries.len() as f64,
         );
+        row.add_baselines(&baselines(&input, options.train_rows), entries.len() as f64);
     }
     Ok(row)
+}
+
+/// The ranking of every baseline. Each scores the series one by one; the scores of a machine are put together as the
+/// loop's are, but for the mean z-score, which is their mean.
+fn baselines(input: &Input, train_rows: usize) -> [(&'static str, Ranking); 3] {
+    let columns = &input.frame.columns;
+    let ranked = |scores: Vec<Vec<f64>>, of_row: &dyn Fn(&[f64]) -> f64| {
+        let rows = input.frame.times.len() - train_rows;
+        let row = |i: usize| -> Vec<f64> { scores.iter().map(|scores| scores[scores.len() - rows + i]).collect() };
+        let together: Vec<f64> = (0..rows).map(|i| of_row(&row(i))).collect();
+        rank(input, &input.frame.times[train_rows..], &together)
+    };
+    let as_the_loop = |row: &[f64]| f64::from(together(row.iter().map(|score| *score as f32)));
+    let mean = |row: &[f64]| row.iter().sum::<f64>() / row.len().max(1) as f64;
+    let mut chance = Random::new();
+    let random = columns.iter().map(|values| chance.scores(values)).collect();
+    let gaussian = columns.iter().map(|values| windowed_gaussian(values)).collect();
+    let z = columns
+        .iter()
+        .map(|values| absolute_z(&values[..train_rows], &values[train_rows..]))
+        .collect();
+    [
+        ("random", ranked(random, &as_the_loop)),
+        ("windowed Gaussian", ranked(gaussian, &as_the_loop)),
+        ("mean |z|", ranked(z, &mean)),
+    ]
 }
 
 impl MachinesRow {
@@ -68,6 +106,22 @@ impl MachinesRow {
         add(&mut self.incident_precision, one.incident_precision);
         add(&mut self.incident_recall, one.incident_recall);
         add(&mut self.noise_reduction, Some(noise_reduction));
+    }
+
+    fn add_baselines(&mut self, baselines: &[(&'static str, Ranking)], of: f64) {
+        for (name, ranking) in baselines {
+            let known = self.baselines.iter().position(|row| row.name == *name);
+            let at = known.unwrap_or_else(|| {
+                self.baselines.push(BaselineRow {
+                    name,
+                    auc_pr: 0.0,
+                    vus_pr: 0.0,
+                });
+                self.baselines.len() - 1
+            });
+            self.baselines[at].auc_pr += ranking.auc_pr.unwrap_or(0.0) / of;
+            self.baselines[at].vus_pr += ranking.vus_pr.unwrap_or(0.0) / of;
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! The Numenta benchmark: the loop next to a random score and a windowed Gaussian, on the same files, in one table.
 
 use super::Data;
+use super::baselines::{Random, windowed_gaussian};
 use crate::backtest::{Input, Mode, Options, replay};
 use engine::detect::{Effort, Models};
 use engine::evaluate::nab::{File, LOW_FALSE_POSITIVE, Profile, STANDARD, best_threshold, probation, score_at};
 use engine::evaluate::{EventScore, Span, average_precision, runs, score_events, season_buffer, vus_pr};
 use engine::ingest::csv;
 use engine::{Error, Result};
-use rand::{Rng, SeedableRng};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -42,10 +42,10 @@ pub(super) fn run(data: &Data, models: &Arc<Models>) -> Result<Vec<NabRow>> {
         .iter()
         .map(|s| Scored::undecided(windowed_gaussian(&s.values)))
         .collect();
-    let mut rng = rand::rngs::StdRng::seed_from_u64(7);
+    let mut chance = Random::new();
     let random: Vec<Scored> = series
         .iter()
-        .map(|s| Scored::undecided(s.values.iter().map(|_| rng.random()).collect()))
+        .map(|s| Scored::undecided(chance.scores(&s.values)))
         .collect();
     Ok(vec![
         judge("halo", &series, &halo),
@@ -152,24 +152,6 @@ fn loop_scores(series: &Series, models: Arc<Models>) -> Result<Scored> {
     })
 }
 
-/// Tail of a normal distribution fitted to the last 1,000 values, as NAB's baseline of that name. The score is the
-/// distance in standard deviations, squeezed into 0..1: it ranks like the probability.
-fn windowed_gaussian(values: &[f64]) -> Vec<f64> {
-    const WINDOW: usize = 1000;
-    (0..values.len())
-        .map(|i| {
-            let window = &values[i.saturating_sub(WINDOW)..i];
-            if window.is_empty() {
-                return 0.0;
-            }
-            let mean = window.iter().sum::<f64>() / window.len() as f64;
-            let variance = window.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / window.len() as f64;
-            let distance = (values[i] - mean).abs() / variance.sqrt().max(1e-6);
-            distance / (1.0 + distance)
-        })
-        .collect()
-}
-
 fn judge(detector: &'static str, series: &[Series], scored: &[Scored]) -> NabRow {
     let files: Vec<File> = series
         .iter()
@@ -256,18 +238,4 @@ fn events(series: &Series, decisions: &[bool], start: usize) -> EventScore {
         })
         .collect();
     score_events(&alerts(series, decisions, start), &windows)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_gaussian_sees_a_jump() {
-        let mut values: Vec<f64> = (0..300).map(|i| f64::from(i % 7)).collect();
-        values[250] = 40.0;
-        let scores = windowed_gaussian(&values);
-        let highest = (10..300).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-        assert_eq!(highest, Some(250));
-    }
 }
