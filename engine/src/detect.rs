@@ -16,6 +16,7 @@ pub mod device;
 mod explain;
 pub mod fast;
 mod forest;
+mod joint;
 mod kernel;
 mod models;
 mod novelty;

@@ -5,13 +5,14 @@ use super::tail::Tail;
 use serde::{Deserialize, Serialize};
 use wire::series::MetricClass;
 
-/// What is calibrated: the decomposition's two deviations, the forest, the autoencoder, novelty.
-pub(super) const RAWS: usize = 5;
+/// What is calibrated: the decomposition's two deviations, the forest, the autoencoder, novelty, the joint forest.
+pub(super) const RAWS: usize = 6;
 pub(super) const FAST: usize = 0;
 pub(super) const SLOW: usize = 1;
 pub(super) const FOREST: usize = 2;
 pub(super) const AUTOENCODER: usize = 3;
 pub(super) const NOVELTY: usize = 4;
+pub(super) const JOINT: usize = 5;
 
 /// Default of [`crate::detect::Detector::threshold`]: the score of a sample exactly as rare as the setting allows.
 pub(super) const THRESHOLD: f32 = 0.7;
@@ -42,6 +43,9 @@ pub(super) struct Tails {
     /// Absent from files written before there was this member.
     #[serde(default = "Tail::of_novelty")]
     pub(super) novelty: Tail,
+    /// Absent from files without a joint forest.
+    #[serde(default = "Tail::of_novelty")]
+    pub(super) joint: Tail,
 }
 
 impl Calibration {
@@ -71,7 +75,7 @@ impl Calibration {
     /// The same, in the order of the `RAWS` indices.
     pub(super) fn tails(&self, class: MetricClass) -> [Tail; RAWS] {
         let t = self.of_class(class);
-        [t.fast, t.slow, t.forest, t.autoencoder, t.novelty]
+        [t.fast, t.slow, t.forest, t.autoencoder, t.novelty, t.joint]
     }
 }
 

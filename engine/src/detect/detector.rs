@@ -5,7 +5,10 @@ mod decision;
 mod series;
 
 use super::autoencoder::WINDOW;
-use super::calibration::{AUTOENCODER, FAST, FOREST, NOVELTY, SLOW, THRESHOLD, class_index, required_rarity, unsquash};
+use super::calibration::{
+    AUTOENCODER, FAST, FOREST, JOINT, NOVELTY, SLOW, THRESHOLD, class_index, required_rarity, unsquash,
+};
+use super::joint::{Entities, Standing};
 use super::novelty::{Known, Novelties};
 use super::window::Windows;
 use super::{DetectConfig, Detection, Effort, Expected, Models};
@@ -52,6 +55,7 @@ pub struct Detector {
     baselines: Baselines,
     windows: Windows,
     novelties: Novelties,
+    entities: Entities,
     series: Vec<Series>,
     slots: BTreeMap<SeriesId, usize>,
     pending: Vec<Pending>,
@@ -67,6 +71,7 @@ struct Kept {
     baseline: BaselineSlot,
     window: ([f32; WINDOW], u32),
     novelty: Known,
+    standing: Standing,
     series: Series,
 }
 
@@ -80,6 +85,7 @@ impl Detector {
             baselines: Baselines::default(),
             windows: Windows::default(),
             novelties: Novelties::default(),
+            entities: Entities::default(),
             series: Vec::new(),
             slots: BTreeMap::new(),
             pending: Vec::new(),
@@ -95,6 +101,7 @@ impl Detector {
         self.baselines.set_metric(slot, &info.metric, info.statistic.as_deref());
         self.windows.add();
         self.novelties.add(polarity);
+        self.entities.add(info);
         let tails = self.models.tails(info.class);
         self.series.push(Series::new(info.id, info.class, tails));
         self.slots.insert(info.id, slot);
@@ -189,6 +196,7 @@ impl Detector {
         self.baselines.set_polarity(slot, Polarity::of(info));
         self.windows.put_back(slot, fresh.windows.copy_out(0));
         self.novelties.put_back(slot, fresh.novelties.copy_out(0));
+        self.entities.restart(slot, info.class);
         self.series[slot] = Series::new(info.id, info.class, self.models.tails(info.class));
     }
 
@@ -197,12 +205,13 @@ impl Detector {
     pub fn mask(&mut self, slot: usize, masked: bool) {
         if masked {
             let (baselines, windows, series) = (&self.baselines, &self.windows, &self.series);
-            let novelties = &self.novelties;
+            let (novelties, entities) = (&self.novelties, &self.entities);
             self.masked.entry(slot).or_insert_with(|| {
                 Box::new(Kept {
                     baseline: baselines.copy_out(slot),
                     window: windows.copy_out(slot),
                     novelty: novelties.copy_out(slot),
+                    standing: entities.copy_out(slot),
                     series: series[slot].clone(),
                 })
             });
@@ -210,6 +219,7 @@ impl Detector {
             self.baselines.put_back(slot, kept.baseline);
             self.windows.put_back(slot, kept.window);
             self.novelties.put_back(slot, kept.novelty);
+            self.entities.put_back(slot, kept.standing);
             self.series[slot] = kept.series;
         }
     }
@@ -219,6 +229,7 @@ impl Detector {
     /// model's calibration: how rare the old model's scores were says little of the new one's. O(series).
     pub fn set_models(&mut self, models: Arc<Models>) {
         let other_forest = MetricClass::ALL.map(|class| models.forest(class) != self.models.forest(class));
+        let other_joint = models.joint() != self.models.joint();
         let other_autoencoder = models.autoencoder() != self.models.autoencoder();
         let masked = self.masked.values_mut().map(|kept| &mut kept.series);
         for series in self.series.iter_mut().chain(masked) {
@@ -228,6 +239,9 @@ impl Detector {
             }
             if other_autoencoder {
                 series.begin_again(AUTOENCODER, &tails[AUTOENCODER]);
+            }
+            if other_joint {
+                series.begin_again(JOINT, &tails[JOINT]);
             }
         }
         self.models = models;

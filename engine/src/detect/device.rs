@@ -12,6 +12,7 @@ mod ensemble;
 mod forest;
 mod season;
 mod shift;
+mod surprise;
 
 #[cfg(test)]
 mod tests;

@@ -203,7 +203,12 @@ fn standard_deviations(count: f64) -> String {
 
 fn splits(saw: &Saw) -> String {
     let [splits, ordinary] = [saw.splits, saw.ordinary_splits].map(|n| number(f64::from(n)));
-    format!("isolated it in {splits} splits, {ordinary} are ordinary")
+    let what = if saw.jointly {
+        "the metrics of its entity together"
+    } else {
+        "it"
+    };
+    format!("isolated {what} in {splits} splits, {ordinary} are ordinary")
 }
 
 fn rebuilt(saw: &Saw) -> String {

@@ -5,6 +5,7 @@ use super::calibration::{Calibration, RAWS, class_index};
 use super::certainty::Certainty;
 use super::device::{Accelerator, DeviceBatch};
 use super::forest::IsolationForest;
+use super::joint::JOINT_FEATURES;
 use super::tail::Tail;
 use super::train::Figure;
 use super::weights::{self, Forests};
@@ -18,8 +19,8 @@ use wire::series::MetricClass;
 use wire::status::Model;
 
 /// Version of the layout of the files; a reader knows its own and older ones. 1: one isolation forest for all metric classes.
-/// 2: one for each.
-pub(super) const FORMAT: u32 = 2;
+/// 2: one for each. 3: one more over the metrics of an entity.
+pub(super) const FORMAT: u32 = 3;
 pub(super) const FOREST_FILE: &str = "forest.safetensors";
 pub(super) const AUTOENCODER_FILE: &str = "autoencoder.safetensors";
 pub(super) const CALIBRATION_FILE: &str = "calibration.toml";
@@ -32,6 +33,8 @@ const DEVICE_FROM: usize = 8192;
 #[derive(Debug)]
 pub struct Models {
     forests: Forests,
+    /// Over the metrics of an entity; older files have none.
+    joint: Option<IsolationForest>,
     autoencoder: Autoencoder,
     /// Its file, which training goes on from.
     autoencoder_bytes: Vec<u8>,
@@ -153,9 +156,13 @@ impl Models {
                 Err(fault(name, message))
             }
         };
-        let forests = weights::read_forests(checked(FOREST_FILE)?).map_err(|m| fault(FOREST_FILE, m))?;
-        if let Some(other) = forests.iter().find(|forest| forest.features() != FEATURES) {
-            let message = format!("fitted on {} features, this version has {FEATURES}", other.features());
+        let forest_bytes = checked(FOREST_FILE)?;
+        let forests = weights::read_forests(forest_bytes).map_err(|m| fault(FOREST_FILE, m))?;
+        let joint = weights::read_joint(forest_bytes).map_err(|m| fault(FOREST_FILE, m))?;
+        let of_series = forests.iter().map(|forest| (forest.features(), FEATURES));
+        let of_entities = joint.iter().map(|forest| (forest.features(), JOINT_FEATURES));
+        if let Some((found, known)) = of_series.chain(of_entities).find(|(found, known)| found != known) {
+            let message = format!("fitted on {found} features, this version has {known}");
             return Err(fault(FOREST_FILE, message));
         }
         let autoencoder_bytes = checked(AUTOENCODER_FILE)?.to_vec();
@@ -173,6 +180,7 @@ impl Models {
             .collect();
         Ok(Self {
             forests,
+            joint,
             autoencoder,
             autoencoder_bytes,
             version: manifest.version,
@@ -211,6 +219,11 @@ impl Models {
     /// The isolation forest of a metric class.
     pub fn forest(&self, class: MetricClass) -> &IsolationForest {
         &self.forests[class_index(class)]
+    }
+
+    /// The isolation forest over the metrics of an entity, where the files have one.
+    pub(super) fn joint(&self) -> Option<&IsolationForest> {
+        self.joint.as_ref()
     }
 
     /// All of them, in the order of the classes; those of classes that share one are one.
@@ -344,7 +357,7 @@ mod tests {
             }
         }
         // Written again it is the same file, to the byte: a forest that all share is written once.
-        assert_eq!(weights::write_forests(models.forests()).unwrap(), old[1].1);
+        assert_eq!(weights::write_forests(models.forests(), None).unwrap(), old[1].1);
     }
 
     #[test]
@@ -352,8 +365,9 @@ mod tests {
         let models = crate::detect::tests::swap::other_models();
         let forests = models.forests();
         assert!((1..5).all(|i| forests[i] != forests[0]));
-        let read = weights::read_forests(&weights::write_forests(forests).unwrap()).unwrap();
-        assert_eq!(&read, forests);
+        let bytes = weights::write_forests(forests, models.joint()).unwrap();
+        assert_eq!(&weights::read_forests(&bytes).unwrap(), forests);
+        assert!(models.joint().is_some() && weights::read_joint(&bytes).unwrap().as_ref() == models.joint());
     }
 
     #[test]
@@ -386,8 +400,7 @@ mod tests {
         let mut newer = files();
         newer[0].1 = String::from_utf8(newer[0].1.clone())
             .unwrap()
-            .replace("format = 1", "format = 3")
-            .replace("format = 2", "format = 3")
+            .replace(&format!("format = {FORMAT}"), &format!("format = {}", FORMAT + 1))
             .into_bytes();
         assert!(load(&newer).unwrap_err().to_string().contains("newer"));
         let mut missing = files();

@@ -6,6 +6,7 @@
 //! matrix kernels.
 
 mod collect;
+mod entities;
 mod faults;
 mod history;
 mod judge;
@@ -16,6 +17,8 @@ mod tune;
 use super::autoencoder::{Autoencoder, WINDOW};
 use super::calibration::{Calibration, class_index};
 use super::certainty::{Alert, Certainty};
+use super::forest::IsolationForest;
+use super::joint::JOINT_FEATURES;
 use super::models::Models;
 use super::models::{AUTOENCODER_FILE, CALIBRATION_FILE, FOREST_FILE, FORMAT, MANIFEST_FILE, Manifest, ManifestFile};
 use super::weights::{self, Forests};
@@ -141,8 +144,10 @@ pub fn train(config: &TrainConfig, progress: &mut dyn FnMut(&Progress) -> bool) 
 
     let mut features: [Vec<[f32; FEATURES]>; 5] = Default::default();
     let mut windows = Vec::new();
+    let mut entities = entities::Entities::default();
     for i in 0..config.series {
         let (class, data) = synthetic_series(config.seed, i);
+        entities.add(config.seed, class, &data);
         features[class_index(class)].extend(data.features);
         windows.extend(data.windows);
         if i % 50 == 0 {
@@ -156,6 +161,7 @@ pub fn train(config: &TrainConfig, progress: &mut dyn FnMut(&Progress) -> bool) 
         forests.push(Arc::new(fit_forest(config.seed + i as u64, rows)?));
     }
     let forests: Forests = forests.try_into().expect("one forest was pushed for every class");
+    let joint = entities.fit(config.seed + MetricClass::ALL.len() as u64)?;
 
     let tensors = network::fit(config, &windows, &mut |step, loss, held_back| {
         report("autoencoder", step, config.steps, Some(loss), Some(held_back))
@@ -164,8 +170,8 @@ pub fn train(config: &TrainConfig, progress: &mut dyn FnMut(&Progress) -> bool) 
     let autoencoder = Autoencoder::from_safetensors(&autoencoder_bytes).map_err(|m| fault("autoencoder", m))?;
 
     report("calibrate", 0, 1, None, None)?;
-    let calibration = calibrate(config, &forests, &autoencoder);
-    let mut files = files_of(autoencoder_bytes, &calibration, &forests)?;
+    let calibration = calibrate(config, &forests, &joint, &autoencoder);
+    let mut files = files_of(autoencoder_bytes, &calibration, &forests, Some(&joint))?;
     files.push((MANIFEST_FILE.to_owned(), manifest(config, &files, tensors.held_back)?));
     Ok(Trained {
         files,
@@ -174,13 +180,18 @@ pub fn train(config: &TrainConfig, progress: &mut dyn FnMut(&Progress) -> bool) 
 }
 
 /// The files of some models, but for the manifest.
-fn files_of(autoencoder: Vec<u8>, calibration: &Calibration, forests: &Forests) -> Result<Vec<(String, Vec<u8>)>> {
+fn files_of(
+    autoencoder: Vec<u8>,
+    calibration: &Calibration,
+    forests: &Forests,
+    joint: Option<&IsolationForest>,
+) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(vec![
         (AUTOENCODER_FILE.to_owned(), autoencoder),
         (CALIBRATION_FILE.to_owned(), calibration_bytes(calibration)?),
         (
             FOREST_FILE.to_owned(),
-            weights::write_forests(forests).map_err(|m| fault("forest", m))?,
+            weights::write_forests(forests, joint).map_err(|m| fault("forest", m))?,
         ),
     ])
 }
@@ -217,7 +228,13 @@ fn synthetic_series(seed: u64, i: usize) -> (MetricClass, Collected) {
 }
 
 /// Tails of every member on series that training has not seen, per class.
-fn calibrate(config: &TrainConfig, forests: &Forests, autoencoder: &Autoencoder) -> Calibration {
+fn calibrate(
+    config: &TrainConfig,
+    forests: &Forests,
+    joint: &IsolationForest,
+    autoencoder: &Autoencoder,
+) -> Calibration {
+    let joint = entities::calibrate(config.seed, config.series, joint);
     Calibration::of(|class| {
         let forest = &forests[class_index(class)];
         let unseen = config.series..config.series * 3;
@@ -226,14 +243,17 @@ fn calibrate(config: &TrainConfig, forests: &Forests, autoencoder: &Autoencoder)
             .take((config.series / 10).max(1))
             .map(|i| synthetic_series(config.seed, i).1.tails(forest, autoencoder))
             .collect();
-        median_tails(&series)
+        median_tails(&series, joint)
     })
 }
 
 fn manifest(config: &TrainConfig, files: &[(String, Vec<u8>)], held_back: f32) -> Result<Vec<u8>> {
     let note = |name: &str| match name {
         FOREST_FILE => {
-            format!("an isolation forest per metric class, 100 trees of 256 rows, {FEATURES} residual features")
+            format!(
+                "an isolation forest per metric class and one over the metrics of an entity, 100 trees of 256 rows, {FEATURES} and \
+                 {JOINT_FEATURES} residual features"
+            )
         }
         AUTOENCODER_FILE => format!("LSTM autoencoder, windows of {WINDOW}, held-back loss {held_back:.4}"),
         _ => "tails of clean series, per metric class".to_owned(),

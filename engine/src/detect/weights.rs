@@ -37,6 +37,9 @@ fn bytes<'a>(file: &SafeTensors<'a>, name: &str, dtype: Dtype) -> Result<&'a [u8
 /// One isolation forest for each metric class, in the order of [`MetricClass::ALL`].
 pub(super) type Forests = [Arc<IsolationForest>; 5];
 
+/// What the tensors of the joint forest are named after.
+const JOINTLY: &str = "joint.";
+
 /// Reads the forests and checks that every walk through them ends. A file whose tensors name no class holds one forest for
 /// all of them: so it was in the first format.
 pub(super) fn read_forests(data: &[u8]) -> Result<Forests, String> {
@@ -50,6 +53,13 @@ pub(super) fn read_forests(data: &[u8]) -> Result<Forests, String> {
         forests.push(Arc::new(read_forest(&file, &format!("{}.", class_name(class)))?));
     }
     Ok(forests.try_into().expect("one forest was pushed for every class"))
+}
+
+/// Reads the forest over the metrics of an entity. `None` where the file has none, as before the third format.
+pub(super) fn read_joint(data: &[u8]) -> Result<Option<IsolationForest>, String> {
+    let file = SafeTensors::deserialize(data).map_err(|e| e.to_string())?;
+    let is_there = file.tensor(&format!("{JOINTLY}root")).is_ok();
+    is_there.then(|| read_forest(&file, JOINTLY)).transpose()
 }
 
 fn read_forest(file: &SafeTensors<'_>, prefix: &str) -> Result<IsolationForest, String> {
@@ -81,9 +91,9 @@ fn read_forest(file: &SafeTensors<'_>, prefix: &str) -> Result<IsolationForest, 
 }
 
 /// The bytes of the forests' file. A forest that all classes share is written once.
-pub(super) fn write_forests(forests: &Forests) -> Result<Vec<u8>, String> {
+pub(super) fn write_forests(forests: &Forests, joint: Option<&IsolationForest>) -> Result<Vec<u8>, String> {
     let shared = forests.iter().all(|forest| **forest == *forests[0]);
-    let named: Vec<(String, &IsolationForest)> = if shared {
+    let mut named: Vec<(String, &IsolationForest)> = if shared {
         vec![(String::new(), forests[0].as_ref())]
     } else {
         let prefix = |class| format!("{}.", class_name(class));
@@ -93,6 +103,7 @@ pub(super) fn write_forests(forests: &Forests) -> Result<Vec<u8>, String> {
             .zip(forests.iter().map(AsRef::as_ref))
             .collect()
     };
+    named.extend(joint.map(|forest| (JOINTLY.to_owned(), forest)));
     let mut tensors = Vec::new();
     for (prefix, forest) in named {
         let thresholds: Vec<u8> = forest.nodes.iter().flat_map(|n| n.threshold.to_le_bytes()).collect();

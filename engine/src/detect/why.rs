@@ -13,6 +13,8 @@ pub struct Saw {
     /// Splits after which the forest's trees had isolated it, and an ordinary sample.
     pub splits: f32,
     pub ordinary_splits: f32,
+    /// Whether those were of all metrics of its entity together.
+    pub jointly: bool,
     /// Error of the autoencoder over what only 4 % of clean samples exceed. `None`: it was not asked.
     pub rebuilt: Option<f32>,
     /// The time that the autoencoder looks back.

@@ -11,10 +11,12 @@ mod borrow;
 mod columns;
 mod seed;
 mod slot;
+mod surprise;
 
 pub use before::BaselineBefore;
 pub(crate) use columns::{Columns, ProfileColumns, SeasonColumns};
 pub use slot::BaselineSlot;
+pub(crate) use surprise::{AS_GOOD, ASK_AT, NEARER};
 
 use super::polarity::Polarity;
 use super::residual::{Local, Residual, bounded};
@@ -102,6 +104,15 @@ struct State {
     chosen: u8,
 }
 
+/// What a sample was to a state.
+struct Observed {
+    residual: Residual,
+    /// From the long-term level: what the season learns.
+    deviation: f64,
+    /// By how much another speaker has moved the long-term level.
+    more: f64,
+}
+
 impl Baselines {
     /// Adds a series and returns its slot. `step_ms` 0: not known yet.
     pub fn add(&mut self, polarity: Polarity, step_ms: i64) -> usize {
@@ -169,9 +180,12 @@ impl Baselines {
             local: self.locals[slot],
             polarity,
         });
-        let (residual, deviation) = state.observe(at, value, season, polarity, &mut self.locals[slot]);
-        self.learn_season(slot, moment, deviation, season.month);
-        Some(residual)
+        let observed = state.observe(at, value, season, polarity, &mut self.locals[slot]);
+        if let Some(season) = &mut self.seasons[slot] {
+            season.base += observed.more;
+        }
+        self.learn_season(slot, moment, observed.deviation, season.month);
+        Some(observed.residual)
     }
 
     /// What the slot expects at an instant: mean and scale. `None` while the baseline opens.
@@ -304,15 +318,16 @@ impl State {
         }
     }
 
-    /// Scores, then learns. Returns the residual and the deviation from the long-term level that the season learns.
-    fn observe(&mut self, at: i64, y: f64, season: SeasonAt, polarity: Polarity, local: &mut Local) -> (Residual, f64) {
+    /// Scores, then learns.
+    fn observe(&mut self, at: i64, y: f64, season: SeasonAt, polarity: Polarity, local: &mut Local) -> Observed {
         let gap = self.track_step(at);
         let offsets = offsets(season);
-        let chosen = usize::from(self.chosen);
-        let offset = offsets[chosen / 2].unwrap_or(0.0);
         let floor = self.floor();
         // After a gap a series may be anywhere that a random walk takes it.
         let patience = gap.min(16.0).sqrt();
+        let more = self.ask_others(y, offsets, patience);
+        let chosen = usize::from(self.chosen);
+        let offset = offsets[chosen / 2].unwrap_or(0.0);
 
         let mean = self.trackers[chosen].level + offset;
         let scale = self.scale(chosen) * patience;
@@ -331,8 +346,8 @@ impl State {
         self.last_at = at;
         self.last_season = offset;
         self.seen += 1;
-        (
-            Residual {
+        Observed {
+            residual: Residual {
                 mean,
                 scale,
                 fast,
@@ -340,7 +355,8 @@ impl State {
                 features,
             },
             deviation,
-        )
+            more,
+        }
     }
 
     /// What an outlook extrapolates. A step leaves a trend behind that the recent past no longer shows: then that counts.

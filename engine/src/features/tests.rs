@@ -216,6 +216,25 @@ fn the_last_day_of_the_month_is_expected_from_the_third_month_on() {
 }
 
 #[test]
+fn a_weekend_is_expected_where_the_day_alone_does_as_well_all_week() {
+    let weekend = |i: i64| if (i / PER_DAY) % 7 >= 5 { 0.75 } else { 1.0 };
+    let signal = |i: i64| 1000.0 * weekend(i) * (1.0 + 0.3 * day(i));
+    let saturday = 19 * PER_DAY;
+    let mut surprised = 0;
+    for seed in 0..20 {
+        let mut baselines = one(Polarity::Both);
+        feed(&mut baselines, 0, seed..saturday, 30.0, signal);
+        let mut faulty = baselines.clone();
+        let first = &feed(&mut baselines, 0, saturday..saturday + 1, 0.0, signal)[0];
+        surprised += u32::from(first.fast.abs() > 4.0);
+        // What is no weekend is seen as ever.
+        let fault = &feed(&mut faulty, 0, saturday..saturday + 1, 0.0, |i| 0.5 * signal(i))[0];
+        assert!(fault.fast < -5.0, "seed {seed}: {}", fault.fast);
+    }
+    assert!(surprised == 0, "{surprised} of 20");
+}
+
+#[test]
 fn days_and_weeks_alone_make_no_special_days() {
     for seed in 0..4 {
         let mut baselines = one(Polarity::Both);

@@ -15,7 +15,7 @@ pub struct Registry {
     growing: Mutex<Catalog>,
 }
 
-/// By which id the place of a series is chosen, where that is not its own: members of histograms and what is derived from them.
+/// By which id the place of a series is chosen: that of its entity, since the metrics of an entity are judged jointly.
 #[derive(Debug, Default)]
 pub struct Homes(HashMap<SeriesId, SeriesId, BuildHasherDefault<IdHasher>>);
 

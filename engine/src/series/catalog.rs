@@ -8,7 +8,7 @@
 //!
 //! Pure; [`Catalog::admit`] is idempotent, so that a request that failed half-way can be sent again.
 
-use super::family::{Role, derived_of, home_of, role_of};
+use super::family::{Role, derived_of, family_of, role_of};
 use super::kind::{kind_by_name, set_kind};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -92,20 +92,20 @@ impl Catalog {
         let mut touched: BTreeMap<SeriesId, usize> = BTreeMap::new();
         for (index, info) in infos.iter().enumerate() {
             let Some((role, _)) = role_of(info) else { continue };
-            let home = home_of(info);
-            let family = self.families.entry(home).or_default();
+            let key = family_of(info);
+            let family = self.families.entry(key).or_default();
             match role {
                 Role::Bucket(_) => family.buckets = true,
                 Role::Count => family.count = Some(info.id),
                 Role::Sum => family.sum = Some(info.id),
                 Role::Created => family.created = Some(info.id),
             }
-            touched.entry(home).or_insert(index);
+            touched.entry(key).or_insert(index);
         }
         let new: BTreeSet<SeriesId> = infos.iter().map(|info| info.id).collect();
         let (mut derived, mut reconsider) = (Vec::new(), Vec::new());
-        for (home, member) in touched {
-            let Some(family) = self.families.get(&home) else {
+        for (key, member) in touched {
+            let Some(family) = self.families.get(&key) else {
                 continue;
             };
             let members = [family.count, family.sum, family.created];
@@ -141,7 +141,7 @@ impl Catalog {
         let Some((role, base)) = role_of(info) else {
             return kind_by_name(info);
         };
-        let family = self.families.get(&home_of(info)).copied().unwrap_or_default();
+        let family = self.families.get(&family_of(info)).copied().unwrap_or_default();
         match role {
             Role::Bucket(_) | Role::Sum if self.is_proven(&family, base) => SeriesKind::Component,
             Role::Count if self.is_proven(&family, base) => SeriesKind::Counter,

@@ -1,8 +1,7 @@
 //! Histograms and summaries as families: which series belong together, and which are derived from them.
 //!
-//! The members of a family share their labels but `le`, and the name before the suffix. Wherever a member is, the others must
-//! be: [`home_of`] gives all of them, and all that is derived, one key by which a shard is chosen. It depends on the labels of a series
-//! alone, so that no series ever has to move.
+//! The members of a family share their labels but `le`, and the name before the suffix: [`family_of`] gives all of them, and all
+//! that is derived, one key.
 
 use super::identity::Labels;
 use super::kind::set_kind;
@@ -52,8 +51,8 @@ pub fn role_of(info: &SeriesInfo) -> Option<(Role, &str)> {
     Some((role, base))
 }
 
-/// By which id the place of a series is chosen: the family's if it can belong to one, else its own.
-pub fn home_of(info: &SeriesInfo) -> SeriesId {
+/// The id of the family that a series can belong to; its own if there is none.
+pub fn family_of(info: &SeriesInfo) -> SeriesId {
     match (info.kind, role_of(info)) {
         (SeriesKind::Derived, _) => family_labels(info, &info.metric).id(),
         (_, Some((_, base))) => family_labels(info, base).id(),
@@ -110,7 +109,7 @@ fn derived(member: &SeriesInfo, base: &str, statistic: &str) -> SeriesInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::series::info_from_labels;
+    use crate::series::{home_of, info_from_labels};
 
     fn member(metric: &str, le: Option<&str>) -> SeriesInfo {
         let mut pairs = vec![
@@ -122,12 +121,12 @@ mod tests {
     }
 
     #[test]
-    fn a_family_and_all_that_is_derived_from_it_have_one_home() {
+    fn a_family_and_all_that_is_derived_from_it_have_one_key() {
         let first = member("rpc_seconds_bucket", Some("0.1"));
         assert_eq!(role_of(&first), Some((Role::Bucket(0.1), "rpc_seconds")));
         let last = member("rpc_seconds_bucket", Some("+Inf"));
         assert_eq!(role_of(&last), Some((Role::Bucket(f64::INFINITY), "rpc_seconds")));
-        let home = home_of(&first);
+        let family = family_of(&first);
         let mut all = derived_of(&first, true, true);
         let told: Vec<_> = all.iter().map(|d| d.statistic.clone().unwrap_or_default()).collect();
         assert_eq!(told, ["p50", "p95", "p99", "mean"]);
@@ -140,10 +139,11 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), 7);
-        assert!(all.iter().all(|info| home_of(info) == home));
-        assert_ne!(home_of(&member("other_seconds_count", None)), home);
+        assert!(all.iter().all(|info| family_of(info) == family));
+        assert_ne!(family_of(&member("other_seconds_count", None)), family);
+        assert!(all.iter().all(|info| home_of(info) == home_of(&first)));
         let gauge = member("load", None);
-        assert_eq!(home_of(&gauge), gauge.id);
+        assert_eq!(family_of(&gauge), gauge.id);
     }
 
     #[test]

@@ -52,6 +52,14 @@ impl Labels {
     }
 }
 
+/// By which id the place of a series is chosen. All series of an entity have one: they are judged jointly, and histograms by
+/// family. It depends on the labels of a series alone, so that no series ever has to move.
+pub fn home_of(info: &SeriesInfo) -> SeriesId {
+    let mut hasher = IdentityHasher::default();
+    hasher.label(b"entity", info.entity.as_str().as_bytes());
+    hasher.finish()
+}
+
 /// Computes a series id label by label, without building a [`Labels`]. Labels must come sorted by name.
 ///
 /// It collects the bytes and hashes them in one go: for the hundred bytes of a usual label set that is several times faster

@@ -25,7 +25,7 @@ pub(super) struct SimulatedRow {
     pub(super) days: i64,
     pub(super) faults: usize,
     pub(super) summary: Summary,
-    /// A line for each fault that was not found, or whose cause did not come first.
+    /// A line for each fault that was not found, or whose cause did not come first, and each incident without a fault.
     pub(super) notes: Vec<String>,
     /// Every alert of a series, and whether the series was in trouble.
     pub(super) alerts: Vec<Alert>,
@@ -143,6 +143,10 @@ fn play(seed: u64, config: WorldConfig, days: i64, detect: DetectConfig, models:
         }
         Ok(())
     })?;
+    let mut notes: Vec<String> = faults
+        .iter()
+        .filter_map(|fault| note(fault, &outcome.incidents))
+        .collect();
     let mut incidents = Reliability::default();
     for incident in &outcome.incidents {
         let real = input
@@ -150,16 +154,16 @@ fn play(seed: u64, config: WorldConfig, days: i64, detect: DetectConfig, models:
             .iter()
             .any(|l| incident.started <= l.end && incident.ended.unwrap_or(incident.last_anomaly) >= l.start);
         incidents.add(f64::from(incident.chance()), real);
+        if !real && !faults.is_empty() {
+            notes.push(false_incident(incident));
+        }
     }
     Ok(SimulatedRow {
         series: input.frame.series.len() as u64,
         days,
         faults: input.labels.len(),
         summary: summarize(&input, &options, &outcome, &ledger),
-        notes: faults
-            .iter()
-            .filter_map(|fault| note(fault, &outcome.incidents))
-            .collect(),
+        notes,
         alerts,
         incidents,
     })
@@ -232,6 +236,16 @@ fn note(fault: &Fault, incidents: &[Incident]) -> Option<String> {
         Some(named) => format!("{what}: {named} named first"),
         None => format!("{what}: no cause named"),
     })
+}
+
+/// An incident at a time when nothing was wrong.
+fn false_incident(incident: &Incident) -> String {
+    let members: Vec<String> = incident
+        .members
+        .values()
+        .map(|m| format!("{} {} at {} with {:.2}", m.entity, m.metric, m.onset, m.score))
+        .collect();
+    format!("  simulated, nothing was wrong: {}", members.join(", "))
 }
 
 /// A fault as the scoring reads it: the whole system is in trouble while it lasts.

@@ -4,10 +4,11 @@
 //! rests on is put aside as it was before the sample; the same code then decides on any other value.
 
 use super::Detector;
-use super::decision::{Weighed, recovers};
+use super::decision::{Company, Weighed, recovers};
 use super::series::Series;
 use crate::detect::autoencoder::WINDOW;
-use crate::detect::calibration::{AUTOENCODER, FAST, SLOW, squash};
+use crate::detect::calibration::{AUTOENCODER, FAST, FOREST, JOINT, SLOW, squash};
+use crate::detect::joint::Together;
 use crate::detect::novelty::Known;
 use crate::detect::{Detection, Saw};
 use crate::features::{BaselineBefore, compress};
@@ -26,6 +27,8 @@ pub struct Before {
     full: bool,
     /// Greatest deviation of the window before, compressed.
     greatest: f32,
+    /// The other metrics of its entity; the outer `None`: there are none.
+    company: Option<Option<Together>>,
     required: f32,
     /// Samples seen, and the interval between them.
     seen: (u64, i64),
@@ -44,6 +47,10 @@ impl Detector {
         let mut window = [0.0; WINDOW];
         self.windows.copy_to(slot, &mut window);
         let kept = &window[..WINDOW - 1];
+        let company = match self.company(slot, at, false) {
+            Company::None => None,
+            Company::Some { others, .. } => Some(others()),
+        };
         Some(Box::new(Before {
             slot,
             at,
@@ -53,6 +60,7 @@ impl Detector {
             greatest: kept.iter().fold(displaced.abs(), |greatest, x| greatest.max(x.abs())),
             window,
             full: self.windows.is_full(slot),
+            company,
             required,
             seen: (self.baselines.seen(slot), self.baselines.step_ms(slot)),
         }))
@@ -78,12 +86,19 @@ impl Detector {
         let residual = &weighed.residual;
         let tails = &before.series.tails;
         let long_term = tails[SLOW].rarity(residual.slow.abs()) > tails[FAST].rarity(residual.fast.abs());
-        let (splits, ordinary_splits) = self.models.forest(before.series.class).splits(weighed.forest);
+        let own = tails[FOREST].rarity(weighed.forest);
+        let of_entity = weighed.joint.zip(self.models.joint());
+        let of_entity = of_entity.filter(|(score, _)| tails[JOINT].rarity(*score) > own);
+        let (splits, ordinary_splits) = match of_entity {
+            Some((score, forest)) => forest.splits(score),
+            None => self.models.forest(before.series.class).splits(weighed.forest),
+        };
         Saw {
             deviations: if long_term { residual.slow } else { residual.fast }.abs(),
             long_term,
             splits,
             ordinary_splits,
+            jointly: of_entity.is_some(),
             rebuilt: autoencoder.map(|score| score / tails[AUTOENCODER].threshold),
             window_ms: before.seen.1.saturating_mul(WINDOW as i64),
             nearest: before.known.nearest(value),
@@ -95,6 +110,13 @@ impl Detector {
         let recovered = recovers(&residual, || before.greatest);
         let novelty = before.known.score(value);
         let slow = residual.slow;
+        let company = match before.company {
+            None => Company::None,
+            Some(others) => Company::Some {
+                others: move || others,
+                calibrates: false,
+            },
+        };
         let weighed = Weighed::new(
             &self.models,
             &before.series,
@@ -102,6 +124,7 @@ impl Detector {
             novelty,
             before.required,
             recovered,
+            company,
         );
         let votes = weighed.votes(&before.series);
         let asked = before.full && self.asks(&before.series, before.at, &weighed, votes);

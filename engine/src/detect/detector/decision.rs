@@ -4,8 +4,9 @@ use super::counterfactual::Before;
 use super::series::Series;
 use super::{Detector, least_seen};
 use crate::detect::calibration::{
-    AUTOENCODER, FAST, FOREST, HOLD, NOVELTY, RAWS, SLOW, VOTE, class_index, required_rarity, squash, unsquash,
+    AUTOENCODER, FAST, FOREST, HOLD, JOINT, NOVELTY, RAWS, SLOW, VOTE, class_index, required_rarity, squash, unsquash,
 };
+use crate::detect::joint::Together;
 use crate::detect::tail::Tail;
 use crate::detect::{Detection, Effort, Models};
 use crate::features::{Residual, compress};
@@ -21,12 +22,21 @@ const LATER: u64 = 4096;
 /// from it, is a return to normal. Members that look back still see the fault; that must not keep it open.
 const NEAR: f32 = 2.0;
 const FAR: f32 = 3.0;
+/// The joint forest is asked where a member that looks at the series alone says this part of what a vote takes.
+const STIRRED: f32 = 0.5;
+/// Two looks find twice as much by chance (Bonferroni, weighted): of what the forest may find, the joint look has this part.
+const JOINT_SHARE: f32 = 0.25;
+/// How much the rest of an entity can say about one of its metrics, relative to what is required: enough for a vote and to
+/// carry a doubt, not to make an alert of a metric that is hardly off.
+const JOINT_MAX: f32 = 1.5;
 
 /// What the members that always answer make of a value.
 #[derive(Clone, Debug)]
 pub(super) struct Weighed {
     pub(super) residual: Residual,
     pub(super) forest: f32,
+    /// Of the joint forest, where it was asked.
+    pub(super) joint: Option<f32>,
     /// Relative to the setting, by the distance alone.
     pub(super) novelty: f32,
     /// Of decomposition, forest, novelty.
@@ -53,6 +63,15 @@ pub(super) struct Pending {
     pub(super) before: Option<Box<Before>>,
 }
 
+/// The metrics beside a series on its entity.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Company<F> {
+    /// There are none, or no forest for them.
+    None,
+    /// `others` just before the sample; `calibrates`: whether the tail learns from this sample.
+    Some { others: F, calibrates: bool },
+}
+
 /// What all members together say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Verdict {
@@ -72,15 +91,29 @@ impl Weighed {
         novelty: f32,
         required: f32,
         recovered: bool,
+        company: Company<impl FnOnce() -> Option<Together>>,
     ) -> Self {
         let forest = models.forest(series.class).score(&residual.features);
         let stl = decomposition_rarity(&series.tails, &residual);
         // Rare by its distance and rare for this very series: counts have gaps of their own.
         let new = series.tails[NOVELTY].rarity(novelty).min(novelty * required);
+        let mut isolation = series.tails[FOREST].rarity(forest);
+        let mut joint = None;
+        if let (Company::Some { others, calibrates }, Some(of_entity)) = (company, models.joint()) {
+            let stirred = isolation.max(stl).max(new) >= STIRRED * VOTE * required;
+            joint = (stirred || calibrates).then(others).flatten().map(|mut together| {
+                together.add(series.class, residual.fast, residual.slow);
+                of_entity.score(&together.row())
+            });
+            let jointly = joint.filter(|_| stirred).map(|score| series.tails[JOINT].rarity(score));
+            let jointly = (jointly.unwrap_or(0.0) + JOINT_SHARE.log10()).min(JOINT_MAX * required);
+            isolation = (isolation + (1.0 - JOINT_SHARE).log10()).max(jointly).max(0.0);
+        }
         Self {
             forest,
+            joint,
             novelty,
-            rarities: [stl, series.tails[FOREST].rarity(forest), new],
+            rarities: [stl, isolation, new],
             residual,
             required,
             recovered,
@@ -127,12 +160,15 @@ impl Detector {
             self.config.false_alerts_per_series_per_day,
             self.baselines.step_ms(slot),
         );
-        let weighed = Weighed::new(&self.models, series, residual, novelty, required, recovered);
+        let company = self.company(slot, at, calibrates(seen));
+        let weighed = Weighed::new(&self.models, series, residual, novelty, required, recovered, company);
         let votes = weighed.votes(series);
         let before = (votes > 0)
             .then(|| self.remember(slot, at, displaced, required))
             .flatten();
         self.novelties.learn(slot, value);
+        self.entities
+            .put(slot, at, weighed.residual.fast, weighed.residual.slow);
 
         let decides = effort == Effort::Full || self.asks(&self.series[slot], at, &weighed, votes);
         Some(Pending {
@@ -146,6 +182,21 @@ impl Detector {
             autoencoder: None,
             before,
         })
+    }
+
+    /// The metrics beside a series at an instant. What is masked is nobody's company.
+    pub(super) fn company(
+        &self,
+        slot: usize,
+        at: Timestamp,
+        calibrates: bool,
+    ) -> Company<impl FnOnce() -> Option<Together>> {
+        if !self.entities.has_company(slot) {
+            return Company::None;
+        }
+        let hidden = |other: usize| !self.masked.is_empty() && self.masked.contains_key(&other);
+        let others = move || self.entities.others(slot, at, self.baselines.step_ms(slot), hidden);
+        Company::Some { others, calibrates }
     }
 
     /// Whether the autoencoder's answer could change the decision, given how many cheap members vote.
@@ -256,6 +307,7 @@ impl Detector {
                 weighed.forest,
                 autoencoder,
                 weighed.novelty,
+                weighed.joint.filter(|_| calibrates(seen)).unwrap_or(f32::NAN),
             ],
             verdict.run,
         );

@@ -211,9 +211,10 @@ impl Decomposition {
     /// The z-scores and features of `y`; moves the local statistics alone.
     fn judge(&mut self, moment: Moment, y: Tensor, gap: &Tensor, present: &Tensor) -> Result<(Seen, Residuals)> {
         let (offsets, known) = self.seasons.offsets(moment)?;
-        let offset = self.of_speaker(&offsets)?;
         let floor = self.floor()?;
         let patience = gap.minimum(16.0)?.sqrt()?;
+        self.ask_others(&y, &offsets, &known, &floor, &patience, present)?;
+        let offset = self.of_speaker(&offsets)?;
 
         let mean = (self.of_speaker(&self.level)? + &offset)?;
         let scale = ((self.of_speaker(&self.error)? * TO_SIGMA)?.maximum(&floor)? * &patience)?;

@@ -66,7 +66,12 @@ impl Collected {
         own
     }
 
-    /// The tail of every raw score over these samples, in the order of the `RAWS` indices.
+    /// One-step and long-term deviation of every sample.
+    pub(super) fn deviations(&self) -> impl Iterator<Item = [f32; 2]> + '_ {
+        self.fast.iter().zip(&self.slow).map(|(&fast, &slow)| [fast, slow])
+    }
+
+    /// The tail of every raw score over these samples, in the order of the `RAWS` indices; that of the joint forest is none.
     pub(super) fn tails(self, forest: &IsolationForest, autoencoder: &Autoencoder) -> [Tail; RAWS] {
         let isolation = self.features.iter().map(|row| forest.score(row)).collect();
         let mut tails = [Tail::of_novelty(); RAWS];
@@ -80,8 +85,8 @@ impl Collected {
 }
 
 /// The tails of a class: those of its median series, not of the pool. A few wild series would make every new one deaf; each
-/// learns its own tail as samples come.
-pub(super) fn median_tails(series: &[[Tail; RAWS]]) -> Tails {
+/// learns its own tail as samples come. `joint` is that of the joint forest, of which single series say nothing.
+pub(super) fn median_tails(series: &[[Tail; RAWS]], joint: Tail) -> Tails {
     let median = |raw: usize| Tail::median(&series.iter().map(|tails| tails[raw]).collect::<Vec<_>>());
     Tails {
         fast: median(FAST),
@@ -89,6 +94,7 @@ pub(super) fn median_tails(series: &[[Tail; RAWS]]) -> Tails {
         forest: median(FOREST),
         autoencoder: median(AUTOENCODER),
         novelty: median(NOVELTY),
+        joint,
     }
 }
 
@@ -96,11 +102,11 @@ pub(super) fn median_tails(series: &[[Tail; RAWS]]) -> Tails {
 ///
 /// # Errors
 /// [`Error::Model`] when there are not even two rows.
-pub(super) fn fit_forest(seed: u64, features: &[[f32; FEATURES]]) -> Result<IsolationForest> {
+pub(super) fn fit_forest<const N: usize>(seed: u64, features: &[[f32; N]]) -> Result<IsolationForest> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0xF0_4E57);
     let n = FOREST_ROWS.min(features.len());
     let chosen = index::sample(&mut rng, features.len(), n);
-    let mut rows = Array2::zeros((n, FEATURES));
+    let mut rows = Array2::zeros((n, N));
     for (r, i) in chosen.into_iter().enumerate() {
         for (f, &x) in features[i].iter().enumerate() {
             // A little noise: features of constant series are exactly equal, and a tree cannot tell such rows from rare ones.

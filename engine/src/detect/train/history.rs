@@ -13,6 +13,7 @@ use crate::detect::Models;
 use crate::detect::autoencoder::{Autoencoder, WINDOW};
 use crate::detect::calibration::{Calibration, class_index, class_name};
 use crate::detect::models::{AUTOENCODER_FILE, FOREST_FILE, FORMAT, MANIFEST_FILE, Manifest, ManifestFile, Training};
+use crate::detect::tail::Tail;
 use crate::detect::weights::{self, Forests};
 use crate::features::{FEATURES, Polarity};
 use rand::Rng;
@@ -214,7 +215,7 @@ pub fn train_on_history(
     }
     let mut calibration = Calibration::of(|class| {
         if of_class[class_index(class)].len() >= LEAST_OF_CLASS {
-            return median_tails(&tails[class_index(class)]);
+            return median_tails(&tails[class_index(class)], current.calibration().of_class(class).joint);
         }
         let mut kept = current.calibration().of_class(class);
         if autoencoder != *current.autoencoder() {
@@ -224,7 +225,7 @@ pub fn train_on_history(
     });
     // History has no faults of known place to fit it to.
     calibration.certainty = current.certainty();
-    let mut files = files_of(autoencoder_bytes, &calibration, &forests)?;
+    let mut files = files_of(autoencoder_bytes, &calibration, &forests, current.joint())?;
 
     let refitted: Vec<&str> = MetricClass::ALL
         .into_iter()
@@ -267,7 +268,7 @@ fn stand_ins(
         .take(STAND_INS)
         .map(|(_, data)| data.tails(&forests[class_index(class)], autoencoder))
         .collect();
-    median_tails(&series)
+    median_tails(&series, Tail::of_novelty())
 }
 
 fn manifest(

@@ -33,7 +33,7 @@ pub enum Shape {
     Batch,
 }
 
-const SHAPES: [Shape; 10] = [
+pub(super) const SHAPES: [Shape; 10] = [
     Shape::Traffic,
     Shape::Counts,
     Shape::Latency,

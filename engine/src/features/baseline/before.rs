@@ -30,6 +30,6 @@ impl BaselineBefore {
         let mut state = self.state.clone();
         state
             .observe(at.as_millis(), value, self.season, self.polarity, &mut local)
-            .0
+            .residual
     }
 }

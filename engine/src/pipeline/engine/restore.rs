@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::learn::{Thresholds, TrackRecord};
 use crate::pipeline::coordinator::{REPLAY_SOURCE, Restored, TRAINED_AT};
 use crate::pipeline::message::{Past, ShardMessage};
-use crate::series::{Catalog, SeriesInfo, SeriesKind, home_of};
+use crate::series::{Catalog, SeriesInfo, SeriesKind, family_of, home_of};
 use crate::store::log::{Batch, Record};
 use crate::store::{Change, Saved, Store};
 use std::collections::BTreeMap;
@@ -220,12 +220,12 @@ impl Engine {
         let mut catalog = self.registry.turn().await;
         let typed = catalog.admit(sources.values().map(|(info, _)| info.clone()).collect());
         drop(catalog);
-        let homes: BTreeMap<SeriesId, String> = sources
+        let known: BTreeMap<SeriesId, String> = sources
             .values()
-            .map(|(info, source)| (home_of(info), source.clone()))
+            .map(|(info, source)| (family_of(info), source.clone()))
             .collect();
         for info in &typed.infos {
-            if let (Entry::Vacant(place), Some(source)) = (sources.entry(info.id), homes.get(&home_of(info))) {
+            if let (Entry::Vacant(place), Some(source)) = (sources.entry(info.id), known.get(&family_of(info))) {
                 let (info, source) = (info.clone(), source.clone());
                 let change = Change::Series { info, source };
                 self.store.save(std::slice::from_ref(&change)).await?;
@@ -235,13 +235,16 @@ impl Engine {
             }
         }
         self.registry.add(typed.infos.into_iter().map(Arc::new));
-        let mut families: BTreeMap<SeriesId, Vec<SeriesId>> = BTreeMap::new();
+        let mut alone = Vec::new();
+        let mut families: BTreeMap<SeriesId, (SeriesId, Vec<SeriesId>)> = BTreeMap::new();
         for (id, (_, source)) in &sources {
             let Some(info) = self.registry.get(*id) else { continue };
-            let home = home_of(&info);
+            let (home, family) = (home_of(&info), family_of(&info));
             // What was derived is derived again, from raw samples.
-            if home != *id && info.kind != SeriesKind::Derived {
-                families.entry(home).or_default().push(*id);
+            if family == *id {
+                alone.push(*id);
+            } else if info.kind != SeriesKind::Derived {
+                families.entry(family).or_insert((home, Vec::new())).1.push(*id);
             }
             let add = ShardMessage::Add {
                 source: Arc::from(source.as_str()),
@@ -249,10 +252,7 @@ impl Engine {
             };
             self.to_shard(self.shard_at(home), add).await?;
         }
-        for id in sources.keys() {
-            if self.registry.homes().of(*id) != *id {
-                continue;
-            }
+        for id in &alone {
             let logged = logged.remove(id).unwrap_or_default();
             let past = self.past(*id, saved.sealed_until.get(id).copied(), logged).await?;
             if !past.learn.is_empty() {
@@ -260,7 +260,7 @@ impl Engine {
                 self.to_shard(self.shard_of(*id), message).await?;
             }
         }
-        for (home, ids) in families {
+        for (home, ids) in families.into_values() {
             let mut members = Vec::new();
             for id in ids {
                 let logged = logged.remove(&id).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The histograms and summaries of a shard: which of its series are members of which, and where what is derived from them goes.
 
 use crate::features::{Derived, Histogram};
-use crate::series::{QUANTILES, SeriesInfo, SeriesKind, home_of, role_of};
+use crate::series::{QUANTILES, SeriesInfo, SeriesKind, family_of, role_of};
 use std::collections::HashMap;
 use wire::{SeriesId, Timestamp};
 
@@ -36,7 +36,7 @@ pub(super) struct Output {
 #[derive(Debug, Default)]
 pub(super) struct Families {
     families: Vec<Family>,
-    by_home: HashMap<SeriesId, u32>,
+    by_family: HashMap<SeriesId, u32>,
 }
 
 impl Families {
@@ -69,7 +69,7 @@ impl Families {
 
     fn family(&mut self, info: &SeriesInfo) -> u32 {
         let next = u32::try_from(self.families.len()).unwrap_or(u32::MAX);
-        let family = *self.by_home.entry(home_of(info)).or_insert(next);
+        let family = *self.by_family.entry(family_of(info)).or_insert(next);
         if family == next {
             self.families.push(Family::default());
         }
