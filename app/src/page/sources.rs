@@ -113,6 +113,9 @@ fn SourceCard(source: Source) -> impl IntoView {
             <dl class="source__facts">
                 <div><dt>"Samples"</dt><dd class="num" data-testid="source-samples">{format::count(source.samples)}</dd></div>
                 <div><dt>"Series"</dt><dd class="num">{format::count(source.series)}</dd></div>
+                {(source.records > 0).then(|| view! {
+                    <div><dt>"Lines and spans"</dt><dd class="num" data-testid="source-records">{format::count(source.records)}</dd></div>
+                })}
                 <div>
                     <dt>"Last arrival"</dt>
                     <dd class="num">

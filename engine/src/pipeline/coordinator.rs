@@ -298,6 +298,14 @@ impl Coordinator {
             .count_rejections(rejections);
     }
 
+    /// Lines of logs or spans were taken in, the newest of them at `newest`.
+    pub(crate) fn arrived(&mut self, source: &Arc<str>, records: u64, newest: Option<Timestamp>, now: Timestamp) {
+        let stats = self.sources.entry(Arc::clone(source)).or_default();
+        stats.records += records;
+        stats.last_at = stats.last_at.max(newest);
+        stats.last_seen = Some(now);
+    }
+
     /// Takes what a shard saw; it is judged at the next tick, together with what the other shards saw at that time.
     pub(crate) fn observed(&mut self, observed: Observed, now: Timestamp) {
         match observed {

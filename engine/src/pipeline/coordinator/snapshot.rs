@@ -26,6 +26,8 @@ pub(super) struct SourceStats {
     pub(super) kind: String,
     pub(super) note: String,
     pub(super) samples: u64,
+    /// Lines of logs and spans.
+    pub(super) records: u64,
     pub(super) rejected: BTreeMap<RejectReason, u64>,
     pub(super) last_at: Option<Timestamp>,
     pub(super) last_seen: Option<Timestamp>,
@@ -97,6 +99,7 @@ impl Coordinator {
                 kind: stats.kind.clone(),
                 samples: stats.samples,
                 series: tally.series_by_source.get(name).copied().unwrap_or_default(),
+                records: stats.records,
                 rejected: stats
                     .rejected
                     .iter()
