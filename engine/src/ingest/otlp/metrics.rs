@@ -3,6 +3,7 @@
 //! Read in place, point by point: whatever the size of a request, no more than one point of it is taken apart at a time. A point
 //! that breaks a rule is refused by itself with a reason; only bytes that are no protobuf refuse the whole request.
 
+mod labels;
 mod point;
 
 use super::exponential::Classic;
@@ -14,7 +15,8 @@ use crate::ingest::prometheus::Limits;
 use crate::ingest::prometheus::reader::{Reader, Wire};
 use crate::ingest::registry::Registry;
 use crate::ingest::{IngestBatch, RejectReason, Rejection};
-use crate::series::{IdentityHasher, Labels, MetricType, Sample, info_from_labels};
+use crate::series::{IdentityHasher, MetricType, Sample, info_from_labels};
+use labels::{identify, sorted};
 use point::{Point, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{SeriesId, Timestamp};
@@ -129,7 +131,7 @@ impl Decoder<'_> {
         if target.identity.is_empty() || target.others.is_empty() {
             return;
         }
-        if let Ok(labels) = self.labels(target, target.others.clone())
+        if let Ok(labels) = labels::of_point(self.limits, target, target.others.clone())
             && let Some(series) = self.series("target_info", None, &labels, MetricType::Info)
         {
             self.found.batch.samples.push(Sample { series, at, value: 1.0 });
@@ -215,7 +217,7 @@ impl Decoder<'_> {
             .into_iter()
             .filter_map(|(key, value)| Some((name::label(&key)?, value)))
             .collect();
-        let labels = self.labels(target, named).map_err(|p| (RejectReason::BadLabels, p))?;
+        let labels = labels::of_point(self.limits, target, named).map_err(|p| (RejectReason::BadLabels, p))?;
         let mut to = Destination {
             metric,
             labels: &labels,
@@ -352,44 +354,6 @@ impl Decoder<'_> {
         }
     }
 
-    /// The labels of a point, sorted, without the name: its attributes beside those of its sender. Two attributes that are
-    /// spelled the same become one with both values, as Prometheus has it.
-    fn labels(&self, target: &Target, mut attributes: Pairs) -> Result<Pairs, &'static str> {
-        attributes.sort_by(|a, b| a.0.cmp(&b.0));
-        attributes.dedup_by(|next, kept| {
-            let is_same = next.0 == kept.0;
-            if is_same {
-                kept.1.push(';');
-                kept.1.push_str(&next.1);
-            }
-            is_same
-        });
-        let is_own = |name: &str, pairs: &Pairs| pairs.iter().any(|(other, _)| other == name);
-        attributes.retain(|(name, _)| !is_own(name, &target.identity) && name != "__name__");
-        let promoted = target.promoted.iter();
-        let promoted: Vec<_> = promoted
-            .filter(|(name, _)| !is_own(name, &attributes))
-            .cloned()
-            .collect();
-        attributes.extend(promoted);
-        attributes.extend(target.identity.iter().cloned());
-        // An empty label is no label.
-        attributes.retain(|(_, value)| !value.is_empty());
-        attributes.sort_by(|a, b| a.0.cmp(&b.0));
-        if attributes.len() + 2 > self.limits.max_labels {
-            return Err("the series has too many labels");
-        }
-        for (name, value) in &attributes {
-            if name.len() > self.limits.max_label_name_bytes {
-                return Err("a label's name is too long");
-            }
-            if value.len() > self.limits.max_label_value_bytes {
-                return Err("a label's value is too long");
-            }
-        }
-        Ok(attributes)
-    }
-
     /// The id of a series; describes it if it is new. `None` if its name is too long.
     fn series(
         &mut self,
@@ -459,40 +423,6 @@ struct Destination<'a> {
     start: Timestamp,
     at: Timestamp,
     is_stale: bool,
-}
-
-/// The id of the series with this name, `labels` (sorted) and one more; the latter two replace a label of their name.
-fn identify(hasher: &mut IdentityHasher, name: &str, extra: Option<(&str, &str)>, labels: &Pairs) -> SeriesId {
-    hasher.clear();
-    let mut added = [Some(("__name__", name)), extra];
-    added.sort_by_key(|pair| pair.map(|(name, _)| name));
-    let mut added = added.into_iter().flatten().peekable();
-    for (label, value) in labels {
-        while let Some((name, value)) = added.next_if(|(name, _)| *name < label.as_str()) {
-            hasher.label(name.as_bytes(), value.as_bytes());
-        }
-        if added.peek().is_none_or(|(name, _)| *name != label.as_str()) {
-            hasher.label(label.as_bytes(), value.as_bytes());
-        }
-    }
-    for (name, value) in added {
-        hasher.label(name.as_bytes(), value.as_bytes());
-    }
-    hasher.finish()
-}
-
-/// Labels of which the last one named `extra` stays.
-fn sorted(mut pairs: Pairs, extra: Option<&str>) -> Labels {
-    if let Some(extra) = extra {
-        let last = pairs.iter().rposition(|(name, _)| name == extra);
-        let mut index = 0;
-        pairs.retain(|(name, _)| {
-            let keep = name != extra || Some(index) == last;
-            index += 1;
-            keep
-        });
-    }
-    Labels::new(pairs)
 }
 
 /// Temporality and monotonicity of a `Sum`, `Histogram` or `ExponentialHistogram`.
