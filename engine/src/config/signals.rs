@@ -21,8 +21,8 @@
 use super::check;
 use crate::ingest::signal::SignalLimits;
 use crate::store::signals::{Keep, Retention};
+use core::net::{Ipv4Addr, SocketAddr};
 use serde::Deserialize;
-use std::net::{Ipv4Addr, SocketAddr};
 
 /// What is taken in and kept of logs and spans.
 #[derive(Clone, Debug, PartialEq)]

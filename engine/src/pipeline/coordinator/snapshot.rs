@@ -41,6 +41,12 @@ impl SourceStats {
         }
     }
 
+    /// Something of the time `newest` came.
+    pub(super) fn heard(&mut self, newest: Option<Timestamp>, now: Timestamp) {
+        self.last_at = self.last_at.max(newest);
+        self.last_seen = Some(now);
+    }
+
     fn state(&self, now: Timestamp) -> SourceState {
         match self.last_seen {
             _ if self.finished => SourceState::Finished,
