@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tests::halo::Halo;
-use tests::process;
+use tests::process::{self, Process};
 use wire::query::{Query, Reply};
 use wire::signal::{LogRecord, SignalFilter, SpanRecord, SpanStatus};
 
@@ -55,31 +55,71 @@ async fn what_the_sdk_sends_over_grpc_is_found() -> Result<()> {
         .with_context(|| halo.process.tail())
 }
 
+/// `deploy/agents/otel-collector.yaml`, where `HALO_OTELCOL` names a Collector.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_passes_the_sample_collector_is_found() -> Result<()> {
+    let Ok(collector) = process::program("HALO_OTELCOL") else {
+        println!("skipped: HALO_OTELCOL names no OpenTelemetry Collector");
+        return Ok(());
+    };
+    let folder = tempfile::tempdir()?;
+    let halo = Halo::serve(&folder.path().join("data"), folder.path()).await?;
+    let (grpc, http) = (process::free_address()?, process::free_address()?);
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/agents/otel-collector.yaml");
+    let mut command = Command::new(collector);
+    command
+        .arg("--config")
+        .arg(config)
+        .envs([("COLLECTOR_GRPC", &grpc), ("COLLECTOR_HTTP", &http)])
+        .env("HALO_ENDPOINT", halo.url(""));
+    let process = Process::start("otelcol", &mut command, folder.path())?;
+    process::wait_for("the Collector listens", Duration::from_secs(20), || async {
+        Ok(tokio::net::TcpStream::connect(&http).await.is_ok().then_some(()))
+    })
+    .await?;
+    for (protocol, endpoint) in [("grpc", grpc), ("http", http)] {
+        let service = format!("cart-{protocol}");
+        let Some(trace) = send(protocol, &format!("http://{endpoint}"), &service)? else {
+            return Ok(());
+        };
+        // The Collector collects for a second.
+        let arrived = process::wait_for("the trace arrives", Duration::from_secs(20), || async {
+            let (logs, spans) = (logs(&halo, &trace).await?, spans(&halo, &trace).await?);
+            Ok((!logs.is_empty() && !spans.is_empty()).then_some(()))
+        });
+        arrived.await.with_context(|| process.tail())?;
+        check(&halo, &service, &trace).await.with_context(|| process.tail())?;
+    }
+    Ok(())
+}
+
 async fn check(halo: &Halo, service: &str, trace: &str) -> Result<()> {
     for instance in ["total", "increments"] {
-        let last = async |metric: &str, statistic: Option<&str>| {
+        // What was sent last: 21.5 degrees, 3 jobs of 4, twice three observations.
+        let arrives = async |metric: &str, le: Option<&str>, expected: f64| {
             let search = format!("{metric} {instance}");
             process::wait_for(&search, Duration::from_secs(30), || async {
                 let list = halo.series_list(&search).await?;
                 let found = list.iter().find(|series| {
-                    series.info.metric == metric
-                        && statistic.is_none_or(|le| series.info.labels.iter().any(|(n, v)| n == "le" && v == le))
+                    let has_bound = |le: &str| series.info.labels.iter().any(|(n, v)| n == "le" && v == le);
+                    let is_of = series.info.entity.as_str() == service;
+                    is_of && series.info.metric == metric && le.is_none_or(has_bound)
                 });
                 let Some(found) = found else { return Ok(None) };
-                ensure!(found.info.entity.as_str() == service, "{:?}", found.info);
                 let job = ("job".to_owned(), format!("real/{service}"));
                 ensure!(found.info.labels.contains(&job), "{:?}", found.info);
-                Ok(found.last_value)
+                let value = found.last_value.context("no value")?;
+                ensure!((value - expected).abs() < 1e-9, "{value} instead of {expected}");
+                Ok(Some(()))
             })
             .await
         };
-        // The last value as it was sent: 21.5 degrees, 3 jobs of 4, twice three observations.
-        check_value(last("room_temperature_celsius", None).await?, 21.5)?;
-        check_value(last("jobs_open", None).await?, 3.0)?;
-        check_value(last("coarse_duration_seconds_bucket", Some("1")).await?, 4.0)?;
-        check_value(last("coarse_duration_seconds_bucket", Some("+Inf")).await?, 6.0)?;
-        check_value(last("fine_duration_seconds_bucket", Some("+Inf")).await?, 6.0)?;
-        check_value(last("coarse_duration_seconds_sum", None).await?, 11.1)?;
+        arrives("room_temperature_celsius", None, 21.5).await?;
+        arrives("jobs_open", None, 3.0).await?;
+        arrives("coarse_duration_seconds_bucket", Some("1"), 4.0).await?;
+        arrives("coarse_duration_seconds_bucket", Some("+Inf"), 6.0).await?;
+        arrives("fine_duration_seconds_bucket", Some("+Inf"), 6.0).await?;
+        arrives("coarse_duration_seconds_sum", None, 11.1).await?;
         // A counter is shown as its rate, which a few moments do not give: what is stored is tested with the decoder.
         let search = format!("http_requests_total {instance}");
         process::wait_for(&search, Duration::from_secs(30), || async {
@@ -108,11 +148,6 @@ async fn check(halo: &Halo, service: &str, trace: &str) -> Result<()> {
     {
         anyhow::bail!("something was refused: {line}");
     }
-    Ok(())
-}
-
-fn check_value(found: f64, expected: f64) -> Result<()> {
-    ensure!((found - expected).abs() < 1e-9, "{found} instead of {expected}");
     Ok(())
 }
 

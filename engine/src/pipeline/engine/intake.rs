@@ -96,6 +96,13 @@ impl Intake {
         };
         (intake, waiting)
     }
+
+    /// Leaves no room for lines and spans.
+    #[cfg(test)]
+    pub(super) fn take_room(&self) -> tokio::sync::OwnedSemaphorePermit {
+        let room = Arc::clone(&self.room).try_acquire_many_owned(QUEUE_BYTES);
+        room.expect("nothing waits")
+    }
 }
 
 impl Engine {

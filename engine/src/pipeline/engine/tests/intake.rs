@@ -217,3 +217,19 @@ async fn a_page_that_nobody_gave_out_is_a_bad_question() {
     let error = engine.handle(operator()).query(query).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Invalid);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_that_find_no_room_come_again_and_are_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = start(Config::new(dir.path())).await;
+    let room = engine.intake.take_room();
+    let refused = engine.take(Payload::JsonLogs, b"{\"log\": \"x\"}").await;
+    assert!(
+        matches!(refused, Err(TakeError::Engine(Error::Unavailable(_)))),
+        "{refused:?}"
+    );
+    assert!(logs(&engine).await.is_empty());
+    drop(room);
+    assert_eq!(take(&engine, Payload::JsonLogs, &json!({"log": "x"})).await.accepted, 1);
+    assert_eq!(logs(&engine).await.len(), 1);
+}
