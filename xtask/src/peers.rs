@@ -92,7 +92,7 @@ fn environment_in(dir: &Path, list: &str, wanted: &str, size: &str, setup: Setup
     );
     ensure!(
         !setup.no_setup,
-        "nothing in {}; --no-setup forbids installing them; by hand: {by_hand}",
+        "nothing is installed in {}; --no-setup forbids it; by hand: {by_hand}",
         dir.display()
     );
     ensure!(

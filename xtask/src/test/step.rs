@@ -124,7 +124,13 @@ fn setup(args: &TestArgs, _: Duration) -> (Outcome, Tally) {
 
 /// The SDK of OpenTelemetry, in an environment of its own.
 fn otel(args: &TestArgs) -> Result<PathBuf> {
-    peers::environment("otel", "tests/real/otel/requirements.txt", "about 40 MB", args.setup)
+    let python = peers::environment("otel", "tests/real/otel/requirements.txt", "about 40 MB", args.setup)?;
+    let imports = "import opentelemetry.exporter.otlp.proto.grpc, opentelemetry.exporter.otlp.proto.http";
+    anyhow::ensure!(
+        shell::read(Command::new(&python).args(["-c", imports])).is_some(),
+        "the SDK of OpenTelemetry could not be installed: see the output of pip above"
+    );
+    Ok(python)
 }
 
 /// Adds rustfmt and clippy where rustup installed the bare compiler.

@@ -289,6 +289,27 @@ fn two_spellings_of_one_label_are_one_series() {
 }
 
 #[test]
+fn a_sender_that_names_itself_twice_is_one() {
+    let name = |value: &str| json!({"key": "service.name", "value": {"stringValue": value}});
+    let attributes = json!([name("c"), {"key": "le", "value": {"intValue": 1}}]);
+    let points = json!([{"asInt": 1, "timeUnixNano": "1000000", "attributes": attributes}]);
+    let request = json!({"resourceMetrics": [{
+        "resource": {"attributes": [name("a"), name("b")]},
+        "scopeMetrics": [{"metrics": [{"name": "load", "gauge": {"dataPoints": points}}]}]
+    }]});
+    let found = decode(request.to_string().as_bytes(), Encoding::Json);
+    let all = samples(&found);
+    let load = all.iter().find(|(labels, ..)| labels["__name__"] == "load").unwrap();
+    assert_eq!((load.0["service_name"].as_str(), load.0["job"].as_str()), ("c", "a"));
+    let bare = json!({"resourceMetrics": [{
+        "resource": {"attributes": [name("a"), name("b")]},
+        "scopeMetrics": [{"metrics": [{"name": "load", "gauge": {"dataPoints": [{"asInt": 1, "timeUnixNano": "1000000"}]}}]}]
+    }]});
+    let found = decode(bare.to_string().as_bytes(), Encoding::Json);
+    assert_eq!(samples(&found)[0].0["service_name"], "a");
+}
+
+#[test]
 fn a_line_of_a_log_is_found_whole() {
     let now = Timestamp(7);
     let limits = SignalLimits::default();
