@@ -28,11 +28,21 @@ impl Halo {
     /// # Errors
     /// When the program is missing, or is not ready within a minute.
     pub async fn serve(data_dir: &Path, logs: &Path) -> Result<Self> {
+        // OTLP's own port may be somebody else's on this machine.
+        Self::serve_with(&["--otlp-grpc", "off"], data_dir, logs).await
+    }
+
+    /// The same with these arguments besides.
+    ///
+    /// # Errors
+    /// As [`Halo::serve`].
+    pub async fn serve_with(arguments: &[&str], data_dir: &Path, logs: &Path) -> Result<Self> {
         let address = process::free_address()?;
         let mut command = Command::new(process::program("HALO_BIN")?);
         command
             .arg("serve")
             .args(["--listen", &address])
+            .args(arguments)
             .arg("--data-dir")
             .arg(data_dir);
         let process = Process::start("halo", &mut command, logs)?;

@@ -4,7 +4,7 @@
 use engine::clock::SystemClock;
 use engine::config::{Config, ReplayConfig};
 use engine::handle::Handle;
-use engine::pipeline::Engine;
+use engine::pipeline::{Engine, Payload};
 use flate2::read::MultiGzDecoder;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
@@ -17,6 +17,7 @@ use std::time::Duration;
 use wire::command::Command;
 use wire::proposal::ProposalState;
 use wire::query::{ApiError, ErrorKind, Query, Reply};
+use wire::signal::{Page, SignalFilter};
 use wire::status::{Identity, Role};
 use wire::stream::{Event, Snapshot};
 use wire::topology::{Deploy, Edge};
@@ -58,6 +59,8 @@ pub async fn engine(folder: &Path) -> Arc<Engine> {
     let engine = Engine::start(config, Arc::new(SystemClock))
         .await
         .expect("the engine starts");
+    let lines = br#"[{"log": "first", "app": "suite"}, {"log": "second", "app": "suite"}, {"log": "other"}]"#;
+    engine.take(Payload::JsonLogs, lines).await.expect("lines are taken");
     let mut events = soon(engine.handle(identity(Role::Viewer)).watch())
         .await
         .expect("the stream opens");
@@ -105,7 +108,7 @@ pub fn identity(role: Role) -> Identity {
     }
 }
 
-/// Runs the whole contract. The engine behind `seats` must know at least one series and hold one pending proposal.
+/// Runs the whole contract. The engine behind `seats` is one that [`engine`] made.
 ///
 /// # Panics
 /// With the first clause that does not hold.
@@ -113,6 +116,7 @@ pub async fn run(seats: Seats) {
     both_see_the_same_state(&seats).await;
     series_are_listed_and_opened(&seats).await;
     what_is_not_there_is_not_found(&seats).await;
+    lines_are_found_page_by_page(&seats).await;
     a_viewer_changes_nothing(&seats).await;
     a_stream_starts_whole_and_stays_equal(&seats).await;
     an_approval_names_the_plan_that_was_seen(&seats).await;
@@ -199,6 +203,32 @@ async fn what_is_not_there_is_not_found(seats: &Seats) {
             &command,
         );
     }
+}
+
+async fn lines_are_found_page_by_page(seats: &Seats) {
+    let mut filter = SignalFilter {
+        service: Some("suite".to_owned()),
+        limit: Some(1),
+        ..SignalFilter::default()
+    };
+    for expected in ["second", "first"] {
+        let Ok(Reply::Logs(page)) = soon(seats.viewer.query(Query::Logs(filter.clone()))).await else {
+            panic!("no page of logs")
+        };
+        let texts: Vec<_> = page.records.iter().map(|log| log.text.as_str()).collect();
+        assert_eq!(texts, [expected]);
+        filter.page = page.next;
+    }
+    assert_eq!(filter.page, None, "the last page says so");
+    let spans = soon(seats.viewer.query(Query::Spans(SignalFilter::default()))).await;
+    assert_eq!(spans, Ok(Reply::Spans(Page::default())));
+    filter.page = Some("nobody's".to_owned());
+    let query = Query::Logs(filter);
+    refused(
+        soon(seats.viewer.query(query.clone())).await,
+        ErrorKind::Invalid,
+        &query,
+    );
 }
 
 async fn a_viewer_changes_nothing(seats: &Seats) {

@@ -6,9 +6,11 @@
 mod context;
 mod detector;
 mod models;
+mod signals;
 
 pub use context::{OneOrMany, RawCalendar, RawEvidence, RawEvidenceTable, RawSeries, RawTime, RawWindow};
 pub use models::RawModels;
+pub use signals::{GrpcListen, RawLogs, RawOtlp, RawTraces, SignalConfig};
 
 use crate::context::ContextConfig;
 use crate::detect::DetectConfig;
@@ -43,6 +45,10 @@ pub struct Config {
     pub max_series: usize,
     /// How long raw samples are kept.
     pub retention_ms: i64,
+    /// What is taken in and kept of logs and spans, and the limit of a request.
+    pub signals: SignalConfig,
+    /// Where OTLP over gRPC is listened for.
+    pub otlp_grpc: GrpcListen,
     /// When models are trained on the history kept; `None`: only on command.
     pub train_weekly: Option<Weekly>,
     /// Gradient steps of such a training at most.
@@ -94,6 +100,8 @@ impl Config {
             queue_samples: 4 << 20,
             max_series: 1_000_000,
             retention_ms: 31 * 24 * 3600 * 1000,
+            signals: SignalConfig::default(),
+            otlp_grpc: GrpcListen::Off,
             train_weekly: Some(Weekly::default()),
             training_steps: 200,
         }
@@ -116,6 +124,9 @@ pub struct RawConfig {
     pub series: Vec<RawSeries>,
     pub calendar: RawCalendar,
     pub models: RawModels,
+    pub logs: RawLogs,
+    pub traces: RawTraces,
+    pub otlp: RawOtlp,
 }
 
 /// `[detect]`
@@ -176,6 +187,8 @@ pub struct RawLimits {
     pub max_series: Option<usize>,
     pub queue_samples: Option<usize>,
     pub retention_days: Option<u32>,
+    /// Largest request after decompression; default 64.
+    pub max_request_mb: Option<u32>,
 }
 
 impl RawConfig {
@@ -251,6 +264,8 @@ impl TryFrom<RawConfig> for Config {
             });
             config.retention_ms = i64::from(days) * 24 * 3600 * 1000;
         }
+        config.signals = signals::signals(&raw.logs, &raw.traces, raw.limits.max_request_mb, &mut problems);
+        config.otlp_grpc = signals::grpc(&raw.otlp, &mut problems);
         config.train_weekly = models::schedule(&raw.models, &mut problems);
         config.context = context::context(raw.maintenance, raw.expected, raw.series, raw.calendar, &mut problems);
         if problems.is_empty() {

@@ -1,14 +1,20 @@
 //! From bytes to samples: pure decoders, one per protocol, and the sources that read the world.
 //!
-//! Every decoder yields an [`IngestBatch`] and a list of [`Rejection`]s: bad parts are named and counted, good parts go on.
+//! Every decoder yields an [`IngestBatch`], or for logs and spans [`signal::Signals`], with a list of [`Rejection`]s: bad parts are
+//! named and counted, good parts go on.
 
 pub mod admit;
 pub mod calendar;
 pub mod csv;
 pub mod host;
+pub mod json_lines;
+mod json_size;
+pub mod loki;
+pub mod otlp;
 pub mod prometheus;
 pub mod recording;
 pub mod registry;
+pub mod signal;
 
 use crate::series::{MetricType, Sample, SeriesInfo};
 use wire::Timestamp;
@@ -56,6 +62,14 @@ pub enum RejectReason {
     TooManySeries,
     /// A histogram or another kind this version does not take.
     Unsupported,
+    /// A line or span that makes no sense.
+    Malformed,
+    /// A line or attribute over its limit, of which the beginning was kept.
+    Truncated,
+    /// A span that did not fail, of a trace that is not among those kept.
+    SampledOut,
+    /// More than one request may hold.
+    OverLimit,
 }
 
 impl RejectReason {
@@ -70,11 +84,18 @@ impl RejectReason {
             Self::BadLabels => "bad_labels",
             Self::TooManySeries => "too_many_series",
             Self::Unsupported => "unsupported",
+            Self::Malformed => "malformed",
+            Self::Truncated => "truncated",
+            Self::SampledOut => "sampled_out",
+            Self::OverLimit => "over_limit",
         }
     }
 
     /// Whether a client that sent this must be told by an error status.
     pub const fn is_error(self) -> bool {
-        !matches!(self, Self::Duplicate | Self::NotANumber)
+        !matches!(
+            self,
+            Self::Duplicate | Self::NotANumber | Self::Truncated | Self::SampledOut
+        )
     }
 }

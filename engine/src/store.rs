@@ -1,10 +1,12 @@
 //! What must survive a restart: the log of samples, their sealed history, and the database.
 //!
-//! [`Store`] is the database's trait; `store/suite.rs` is the one test suite that every implementation passes.
+//! [`Store`] is the database's trait; `store/suite.rs` is the one test suite that every implementation passes. Logs and spans, of which
+//! there are many and for a short time, have a database apart: [`signals`].
 
 pub mod history;
 pub mod log;
 pub mod models;
+pub mod signals;
 pub mod sqlite;
 
 #[cfg(test)]

@@ -76,6 +76,12 @@ pub fn metrics_text(status: &Status) -> String {
         &by_source(|s| s.samples as f64),
     );
     family(
+        "halo_source_records_total",
+        "counter",
+        "Lines of logs and spans accepted, by source.",
+        &by_source(|s| s.records as f64),
+    );
+    family(
         "halo_source_last_timestamp_seconds",
         "gauge",
         "Time of the newest sample, by source, on the source's own clock.",
@@ -96,7 +102,7 @@ pub fn metrics_text(status: &Status) -> String {
     family(
         "halo_source_rejected_total",
         "counter",
-        "Samples refused or set aside, by source and reason.",
+        "Samples, lines and spans refused or set aside, by source and reason.",
         &rejected,
     );
     out
@@ -126,6 +132,7 @@ mod tests {
                 kind: "test".to_owned(),
                 samples: 12,
                 series: 1,
+                records: 4,
                 rejected: vec![("too_old".to_owned(), 3)],
                 last_at: Some(Timestamp(1500)),
                 last_seen: None,
@@ -137,6 +144,7 @@ mod tests {
         let text = metrics_text(&status);
         assert!(text.contains("# TYPE halo_samples_total counter\nhalo_samples_total 12\n"));
         assert!(text.contains("halo_source_rejected_total{source=\"a\\\"b\",reason=\"too_old\"} 3\n"));
+        assert!(text.contains("halo_source_records_total{source=\"a\\\"b\"} 4\n"));
         assert!(text.contains("halo_provisional_signals_total{state=\"confirmed\"} 2\n"));
         assert!(text.contains("halo_source_last_timestamp_seconds{source=\"a\\\"b\"} 1.5\n"));
     }

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use engine::handle::Handle;
-use engine::pipeline::{Engine, IngestReport, WriteError};
+use engine::pipeline::{Engine, IngestReport, Payload, TakeError, WriteError};
 use std::sync::Arc;
 use wire::Timestamp;
 use wire::status::Identity;
@@ -20,6 +20,15 @@ pub trait Backend: Send + Sync + 'static {
     /// [`WriteError`]; nothing of the request was taken.
     async fn remote_write(&self, body: &[u8]) -> Result<IngestReport, WriteError>;
 
+    /// Takes one request of another protocol. Returns once everything of it that was accepted is kept.
+    ///
+    /// # Errors
+    /// [`TakeError`]; nothing of the request was taken.
+    async fn take(&self, payload: Payload, body: &[u8]) -> Result<IngestReport, TakeError>;
+
+    /// Largest such request after decompression.
+    fn max_request_bytes(&self) -> usize;
+
     /// The present instant on the engine's wall clock.
     fn now(&self) -> Timestamp;
 
@@ -35,6 +44,14 @@ impl Backend for Engine {
 
     async fn remote_write(&self, body: &[u8]) -> Result<IngestReport, WriteError> {
         Self::remote_write(self, body).await
+    }
+
+    async fn take(&self, payload: Payload, body: &[u8]) -> Result<IngestReport, TakeError> {
+        Self::take(self, payload, body).await
+    }
+
+    fn max_request_bytes(&self) -> usize {
+        Self::max_request_bytes(self)
     }
 
     fn now(&self) -> Timestamp {

@@ -1,10 +1,13 @@
 //! HTTP: questions, orders, the stream, ingest, health, and the console.
 
 mod api;
+mod body;
 pub mod console;
 mod demo;
 mod deploys;
 mod health;
+mod logs;
+mod otlp;
 mod remote_write;
 mod reply;
 mod session;
@@ -21,6 +24,7 @@ use axum::routing::{any, get, post};
 pub use demo::{BASE as DEMO_WEBHOOK_BASE, Receiver};
 use engine::handle::Handle;
 pub use remote_write::WriteLimits;
+pub(crate) use remote_write::shortened;
 use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -92,6 +96,11 @@ pub fn router(config: ServeConfig, backend: Arc<dyn Backend>, stopping: signal::
             "/api/v1/write",
             post(remote_write::write).fallback(reply::method_not_allowed),
         )
+        .route(
+            "/loki/api/v1/push",
+            post(logs::loki).fallback(reply::method_not_allowed),
+        )
+        .route("/api/logs/json", post(logs::json).fallback(reply::method_not_allowed))
         .route("/metrics", get(health::metrics).fallback(reply::method_not_allowed))
         .route_layer(middleware::from_fn_with_state(app.clone(), session::authenticate));
     let open = Router::new()
@@ -101,7 +110,7 @@ pub fn router(config: ServeConfig, backend: Arc<dyn Backend>, stopping: signal::
         .route("/logout", post(session::sign_out))
         .route("/api/{*rest}", any(reply::no_such_route))
         .fallback(console::serve);
-    let mut router = known.merge(open);
+    let mut router = known.merge(open).merge(otlp::routes());
     if let Some(receiver) = config.receiver {
         router = router.merge(demo::routes(receiver));
     }

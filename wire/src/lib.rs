@@ -4,7 +4,7 @@
 //! The engine keeps its own types and converts at its rim (`engine::view`); what is here is what a reader of the API sees.
 //!
 //! Read in this order: [`id`] and [`time`] name things; [`series`], [`topology`], [`incident`], [`prediction`],
-//! [`proposal`] and [`status`] describe them; [`stream`] keeps a live copy up to date; [`query`] and [`command`] are the
+//! [`proposal`], [`signal`] and [`status`] describe them; [`stream`] keeps a live copy up to date; [`query`] and [`command`] are the
 //! two calls.
 //!
 //! Compatibility: [`VERSION`] counts breaking changes. Adding an optional field (`#[serde(default)]`) is not one.
@@ -21,6 +21,7 @@ pub mod prediction;
 pub mod proposal;
 pub mod status;
 
+pub mod signal;
 pub mod stream;
 
 pub mod command;

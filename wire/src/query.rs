@@ -3,6 +3,7 @@
 use crate::incident::IncidentDetail;
 use crate::proposal::AuditEntry;
 use crate::series::{SeriesDetail, SeriesSummary};
+use crate::signal::{LogRecord, Page, SignalFilter, SpanRecord};
 use crate::stream::Snapshot;
 use crate::{EntityId, IncidentId, SeriesId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,10 @@ pub enum Query {
         #[serde(default)]
         limit: Option<u32>,
     },
+    /// Lines of logs that are still kept, newest first.
+    Logs(SignalFilter),
+    /// Spans that are still kept, newest first.
+    Spans(SignalFilter),
 }
 
 /// An answer; the variant follows the question.
@@ -52,6 +57,8 @@ pub enum Reply {
     SeriesList(Vec<SeriesSummary>),
     Series(SeriesDetail),
     Audit(Vec<AuditEntry>),
+    Logs(Page<LogRecord>),
+    Spans(Page<SpanRecord>),
     /// A command was done; the text says what was done.
     Done(String),
 }

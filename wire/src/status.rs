@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 /// A source of data and how fresh it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
-    /// `replay`, `host`, `remote_write`.
+    /// `replay`, `host`, `remote_write`, `otlp`, `loki`.
     pub name: String,
     pub kind: String,
     pub samples: u64,
     pub series: u64,
+    /// Lines of logs or spans taken in.
+    #[serde(default)]
+    pub records: u64,
     /// Everything refused, by reason, sorted by reason.
     pub rejected: Vec<(String, u64)>,
     /// Time of the newest sample, on the source's own clock.

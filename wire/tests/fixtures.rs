@@ -59,7 +59,16 @@ fn queries_and_commands_of_version_1_are_understood() {
 
 #[test]
 fn answers_and_events_of_version_1_are_understood() {
-    for name in ["snapshot", "incident", "series_list", "series", "audit", "done"] {
+    for name in [
+        "snapshot",
+        "incident",
+        "series_list",
+        "series",
+        "audit",
+        "logs",
+        "spans",
+        "done",
+    ] {
         check::<Reply>(read(&format!("reply-{name}")));
     }
     for name in ["snapshot", "delta"] {

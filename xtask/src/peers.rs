@@ -66,11 +66,19 @@ fn parse(lines: &str) -> Result<Vec<Peer>> {
 /// # Errors
 /// When an environment cannot be made, or may not be (`--no-setup`); the message names the commands that make it.
 pub(crate) fn prepare(setup: SetupArgs) -> Result<PathBuf> {
-    let wanted = fs::read_to_string(shell::root().join(PACKAGES)).with_context(|| format!("cannot read {PACKAGES}"))?;
-    environment(&shell::target_dir().join("peers"), &wanted, setup)
+    environment("peers", PACKAGES, "about 6 GB", setup)
 }
 
-fn environment(dir: &Path, wanted: &str, setup: SetupArgs) -> Result<PathBuf> {
+/// The interpreter of the environment `name` below the build outputs, with the packages of a list in it.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) fn environment(name: &str, packages: &str, size: &str, setup: SetupArgs) -> Result<PathBuf> {
+    let wanted = fs::read_to_string(shell::root().join(packages)).with_context(|| format!("cannot read {packages}"))?;
+    environment_in(&shell::target_dir().join(name), packages, &wanted, size, setup)
+}
+
+fn environment_in(dir: &Path, list: &str, wanted: &str, size: &str, setup: SetupArgs) -> Result<PathBuf> {
     let python = dir.join("bin/python");
     // A copy of the list, written when all of it was there.
     let installed = dir.join("installed.txt");
@@ -78,21 +86,21 @@ fn environment(dir: &Path, wanted: &str, setup: SetupArgs) -> Result<PathBuf> {
         return Ok(python);
     }
     let by_hand = format!(
-        "python3 -m venv {} && {} -m pip install -r {PACKAGES}",
+        "python3 -m venv {} && {} -m pip install -r {list}",
         dir.display(),
         python.display()
     );
     ensure!(
         !setup.no_setup,
-        "no peers in {}; --no-setup forbids installing them; by hand: {by_hand}",
+        "nothing is installed in {}; --no-setup forbids it; by hand: {by_hand}",
         dir.display()
     );
     ensure!(
         shell::read(shell::command("python3").args(["-c", "import venv, ensurepip"])).is_some(),
-        "python3 with venv is needed to fetch the peers; by hand: apt-get install python3-venv"
+        "python3 with venv is needed for that; by hand: apt-get install python3-venv"
     );
     // Not on standard output, which is for figures.
-    eprintln!("Installing with pip into {}, about 6 GB:", dir.display());
+    eprintln!("Installing with pip into {}, {size}:", dir.display());
     shell::run(shell::command("python3").args(["-m", "venv"]).arg(dir))?;
     let mut complete = true;
     for package in packages(wanted) {
@@ -145,7 +153,7 @@ mod tests {
     #[test]
     fn nothing_is_fetched_against_the_will() {
         let nowhere = Path::new("no-such-folder");
-        let error = environment(nowhere, "a==1", SetupArgs { no_setup: true });
+        let error = environment_in(nowhere, "list.txt", "a==1", "small", SetupArgs { no_setup: true });
         let error = error.unwrap_err().to_string();
         assert!(error.contains("by hand: python3 -m venv no-such-folder"), "{error}");
     }

@@ -113,6 +113,9 @@ fn SourceCard(source: Source) -> impl IntoView {
             <dl class="source__facts">
                 <div><dt>"Samples"</dt><dd class="num" data-testid="source-samples">{format::count(source.samples)}</dd></div>
                 <div><dt>"Series"</dt><dd class="num">{format::count(source.series)}</dd></div>
+                {(source.records > 0).then(|| view! {
+                    <div><dt>"Lines and spans"</dt><dd class="num" data-testid="source-records">{format::count(source.records)}</dd></div>
+                })}
                 <div>
                     <dt>"Last arrival"</dt>
                     <dd class="num">
@@ -144,6 +147,7 @@ fn Connect() -> impl IntoView {
     let origin = window().location().origin().ok().filter(|o| o.starts_with("http"));
     let origin = origin.unwrap_or_else(|| "http://127.0.0.1:7700".to_owned());
     let write = format!("remote_write:\n  - url: {origin}/api/v1/write");
+    let otlp = format!("OTEL_EXPORTER_OTLP_ENDPOINT={origin}\nOTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf");
     let deploy = format!(
         "curl -X POST {origin}/api/deploys \\\n  -H 'content-type: application/json' \\\n  -d '{{\"entity\": \"checkout\", \"version\": \"v2.3\"}}'"
     );
@@ -151,6 +155,7 @@ fn Connect() -> impl IntoView {
         <section class="card" aria-labelledby="connect" data-testid="connect">
             <h2 class="card__title" id="connect">"Connect"</h2>
             <Snippet title="Prometheus, in prometheus.yml" text=write />
+            <Snippet title="OpenTelemetry, in the environment of an application" text=otlp />
             <Snippet title="Deploys, from your pipeline" text=deploy />
         </section>
     }

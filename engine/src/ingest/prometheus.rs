@@ -6,7 +6,7 @@
 //! A series that breaks a rule is refused by itself with a reason; the rest of the request is taken. Only bytes that are
 //! not snappy or not protobuf refuse the whole request.
 
-mod reader;
+pub(super) mod reader;
 
 use super::registry::Registry;
 use super::{IngestBatch, RejectReason, Rejection};

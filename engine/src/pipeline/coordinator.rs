@@ -298,6 +298,13 @@ impl Coordinator {
             .count_rejections(rejections);
     }
 
+    /// Lines of logs or spans were taken in, the newest of them at `newest`.
+    pub(crate) fn arrived(&mut self, source: &Arc<str>, records: u64, newest: Option<Timestamp>, now: Timestamp) {
+        let stats = self.sources.entry(Arc::clone(source)).or_default();
+        stats.records += records;
+        stats.heard(newest, now);
+    }
+
     /// Takes what a shard saw; it is judged at the next tick, together with what the other shards saw at that time.
     pub(crate) fn observed(&mut self, observed: Observed, now: Timestamp) {
         match observed {
@@ -311,8 +318,7 @@ impl Coordinator {
                 self.provisional.add(provisional);
                 let stats = self.sources.entry(Arc::clone(&source)).or_default();
                 stats.samples += taken;
-                stats.last_at = stats.last_at.max(newest);
-                stats.last_seen = Some(now);
+                stats.heard(newest, now);
                 for observation in observations.iter().filter(|o| o.detection.anomaly) {
                     self.anomalies += 1;
                     let at = observation.detection.at;

@@ -2,14 +2,17 @@
 
 mod history;
 mod inbox;
+mod intake;
 mod query;
 mod restore;
 mod sources;
 mod task;
 mod trainer;
+mod writer;
 
 pub use history::read_history;
 pub use inbox::{IngestReport, WriteError};
+pub use intake::{Payload, TakeError};
 
 use super::coordinator::Coordinator;
 use super::live::Live;
@@ -26,7 +29,10 @@ use crate::ingest::registry::Registry;
 use crate::store::Store;
 use crate::store::log::Log;
 use crate::store::models::ModelStore;
+use crate::store::signals::SignalStore;
+use crate::store::signals::sqlite::SqliteSignals;
 use crate::store::sqlite::SqliteStore;
+use intake::Intake;
 use query::InProcess;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -53,6 +59,8 @@ pub struct Engine {
     registry: Registry,
     log: Log,
     store: Arc<dyn Store>,
+    signals: Arc<dyn SignalStore>,
+    intake: Intake,
     shards: Vec<mpsc::Sender<ShardMessage>>,
     orders: mpsc::Sender<Order>,
     live: Arc<Live>,
@@ -76,6 +84,7 @@ impl Engine {
     pub async fn start(mut config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
         crate::ingest::calendar::load(&mut config.context)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir.join("halo.db")).await?);
+        let signals: Arc<dyn SignalStore> = Arc::new(SqliteSignals::open(&config.data_dir.join("signals.db")).await?);
         let model_store = ModelStore::new(&config.data_dir);
         let current = model_store.load_current()?;
         if let Some(refused) = &current.refused {
@@ -104,12 +113,15 @@ impl Engine {
 
         let (orders, from_people) = mpsc::channel(COORDINATOR_QUEUE);
         let (trainer, training_orders) = mpsc::channel(1);
+        let (intake, waiting) = Intake::new(config.max_series);
         let (stop, stopped) = watch::channel(false);
         let live = Arc::new(Live::new(coordinator.snapshot(now)));
         let engine = Arc::new(Self {
             registry: Registry::new(restore::catalog(&saved)?),
             log,
             store,
+            signals,
+            intake,
             shards,
             orders,
             live,
@@ -132,6 +144,7 @@ impl Engine {
             from_people,
             stopped.clone(),
         ));
+        tasks.spawn(writer::run(Arc::clone(&engine), waiting, stopped.clone()));
         tasks.spawn(trainer::run(Arc::clone(&engine), training_orders));
         engine.restore_series(saved, records, &thresholds).await?;
         sources::start(&engine, &mut tasks, &stopped)?;

@@ -108,11 +108,16 @@ const ENTITY_LABELS: &[&str] = &[
     "service_name",
     "app",
     "deployment",
+    "k8s_deployment_name",
     "container",
+    "container_name",
     "pod",
+    "k8s_pod_name",
     "instance",
     "node",
+    "k8s_node_name",
     "host",
+    "host_name",
     "job",
 ];
 

@@ -4,10 +4,11 @@ use super::init_logging;
 use crate::auth::Auth;
 use crate::auth::tokens::TokenFile;
 use crate::http::{DEMO_WEBHOOK_BASE, Receiver, ServeConfig, Server};
+use crate::otlp::grpc;
 use anyhow::Context as _;
 use clap::Args;
 use engine::clock::SystemClock;
-use engine::config::{Config, RawConfig, ReplayConfig};
+use engine::config::{Config, GrpcListen, RawConfig, ReplayConfig};
 use engine::ingest::recording::Recording;
 use engine::pipeline::Engine;
 use std::io::Write;
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 /// Saving state takes a second or two; one that hangs must not keep the process from ending.
 const SHUTDOWN: Duration = Duration::from_secs(20);
@@ -29,6 +32,9 @@ pub(super) struct ServeArgs {
     /// Configuration file; without one, safe defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Address for OTLP over gRPC, or "off"; without it 127.0.0.1:4317, if that is free
+    #[arg(long, value_name = "ADDRESS", value_parser = GrpcListen::parse)]
+    otlp_grpc: Option<GrpcListen>,
     #[command(flatten)]
     place: Place,
 }
@@ -61,6 +67,9 @@ pub(super) fn serve(args: ServeArgs, out: &mut impl Write) -> anyhow::Result<Exi
     let mut config = read_config(args.config.as_deref())?;
     if let Some(dir) = &args.place.data_dir {
         config.data_dir.clone_from(dir);
+    }
+    if let Some(listen) = args.otlp_grpc {
+        config.otlp_grpc = listen;
     }
     block_on(run(args.place, config, None, Vec::new(), out))
 }
@@ -129,6 +138,7 @@ async fn run(
         )
     })?;
     let address = server.local_addr()?;
+    let grpc = bind_grpc(config.otlp_grpc, place.insecure_listen, &config.data_dir).await?;
     if receiver.is_some() {
         config.webhook_base = Some(format!("http://{}{DEMO_WEBHOOK_BASE}", reachable(address)));
     }
@@ -138,11 +148,30 @@ async fn run(
     for line in lines {
         writeln!(out, "{line}")?;
     }
+    let (stop_grpc, mut stopped) = watch::channel(false);
+    let grpc = match grpc {
+        Some((listener, auth)) => {
+            writeln!(out, "  OTLP      over gRPC at {}", reachable(listener.local_addr()?))?;
+            let stop = async move {
+                // An error means that the other end is gone, which is a stop as well.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            Some(tokio::spawn(grpc::serve(listener, auth, engine.clone(), stop)))
+        }
+        None => None,
+    };
     writeln!(out, "  keeps     {}", data_dir.display())?;
     writeln!(out, "  ends      with Ctrl-C")?;
     out.flush()?;
     let served = server.run(engine.clone(), stop_signal()).await;
     tracing::info!("stopping");
+    stop_grpc.send_replace(true);
+    if let Some(Err(error)) = match grpc {
+        Some(serving) => Some(serving.await.map_err(std::io::Error::other).flatten()),
+        None => None,
+    } {
+        tracing::warn!(%error, "OTLP over gRPC had stopped");
+    }
     if tokio::time::timeout(SHUTDOWN, engine.shutdown()).await.is_err() {
         tracing::warn!(
             "the engine did not stop within {} s; the log will be replayed at the next start",
@@ -150,6 +179,30 @@ async fn run(
         );
     }
     Ok(served?)
+}
+
+/// Listens for OTLP over gRPC as configured.
+async fn bind_grpc(
+    listen: GrpcListen,
+    insecure_listen: bool,
+    data_dir: &Path,
+) -> anyhow::Result<Option<(TcpListener, Auth)>> {
+    let (address, is_asked_for) = match listen {
+        GrpcListen::Off => return Ok(None),
+        GrpcListen::IfFree(address) => (address, false),
+        GrpcListen::At(address) => (address, true),
+    };
+    let auth = Auth::new(address, insecure_listen, TokenFile::open(data_dir)?)?;
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some((listener, auth))),
+        Err(error) if is_asked_for => Err(error).with_context(|| {
+            format!("{address} cannot be listened on for OTLP over gRPC; choose another address with --otlp-grpc")
+        }),
+        Err(error) => {
+            tracing::warn!(%error, "{address} is taken, so there is no OTLP over gRPC; choose an address with --otlp-grpc");
+            Ok(None)
+        }
+    }
 }
 
 /// The address as this machine reaches it: 0.0.0.0 is not one.

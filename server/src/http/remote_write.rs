@@ -163,7 +163,7 @@ fn rejected(report: &IngestReport) -> Option<String> {
 }
 
 /// An example may hold a label of megabytes.
-fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     const KEEP: usize = 300;
     match text.char_indices().nth(KEEP) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use engine::ingest::prometheus::DecodeError;
 use engine::ingest::{RejectReason, Rejection};
-use engine::pipeline::{IngestReport, WriteError};
+use engine::pipeline::{IngestReport, Payload, TakeError, WriteError};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use serde_json::{Value, json};
@@ -22,6 +22,9 @@ use wire::stream::{Delta, Event, Snapshot};
 /// Answers what a test put in.
 struct Stub {
     write: Mutex<Option<Result<IngestReport, WriteError>>>,
+    take: Mutex<Option<Result<IngestReport, TakeError>>>,
+    /// What was taken, and how many bytes of it.
+    taken: Arc<Mutex<Vec<(Payload, usize)>>>,
     failure: Option<ErrorKind>,
 }
 
@@ -29,6 +32,8 @@ impl Stub {
     fn fine() -> Self {
         Self {
             write: Mutex::default(),
+            take: Mutex::default(),
+            taken: Arc::default(),
             failure: None,
         }
     }
@@ -50,6 +55,16 @@ impl Backend for Stub {
                 ..IngestReport::default()
             })
         })
+    }
+
+    async fn take(&self, payload: Payload, body: &[u8]) -> Result<IngestReport, TakeError> {
+        self.taken.lock().unwrap().push((payload, body.len()));
+        let outcome = self.take.lock().unwrap().take();
+        outcome.unwrap_or_else(|| Ok(IngestReport::default()))
+    }
+
+    fn max_request_bytes(&self) -> usize {
+        1000
     }
 
     fn now(&self) -> Timestamp {
@@ -213,7 +228,7 @@ async fn a_write_is_answered_by_what_became_of_it() {
         let (app, _) = app_with(
             Stub {
                 write: Mutex::new(Some(outcome)),
-                failure: None,
+                ..Stub::fine()
             },
             &[],
         );
@@ -281,7 +296,7 @@ async fn a_huge_label_is_cut_in_the_message() {
                 accepted: 0,
                 rejections,
             }))),
-            failure: None,
+            ..Stub::fine()
         },
         &[],
     );
@@ -580,3 +595,5 @@ async fn a_stream_over_a_socket_ends_when_the_server_stops() {
     let gone = handle.query(Query::Snapshot).await.unwrap_err();
     assert_eq!(gone.kind, ErrorKind::Unavailable);
 }
+
+mod telemetry;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use super::count::{self, Tally};
 use super::{Outcome, TestArgs};
 use crate::setup::{self, Need};
-use crate::{browser, cuda, shell, tidy, web};
+use crate::{browser, cuda, peers, shell, tidy, web};
 
 /// One named step of the whole.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "real",
-        what: "a real Prometheus writes to halo; kill -9 loses nothing",
+        what: "real senders write to halo; kill -9 loses nothing",
         after: &["setup", "build"],
         limit: minutes(5),
         run: real,
@@ -115,8 +115,22 @@ fn setup(args: &TestArgs, _: Duration) -> (Outcome, Tally) {
             println!("{error:#}");
         }
     }
+    if let Err(error) = otel(args) {
+        println!("{error:#}");
+    }
     let result = setup::ensure(setup::BUILD, args.setup).and_then(|()| components(args));
     (outcome(result), Tally::default())
+}
+
+/// The SDK of OpenTelemetry, in an environment of its own.
+fn otel(args: &TestArgs) -> Result<PathBuf> {
+    let python = peers::environment("otel", "tests/real/otel/requirements.txt", "about 40 MB", args.setup)?;
+    let imports = "import opentelemetry.exporter.otlp.proto.grpc, opentelemetry.exporter.otlp.proto.http";
+    anyhow::ensure!(
+        shell::read(Command::new(&python).args(["-c", imports])).is_some(),
+        "the SDK of OpenTelemetry could not be installed: see the output of pip above"
+    );
+    Ok(python)
 }
 
 /// Adds rustfmt and clippy where rustup installed the bare compiler.
@@ -199,17 +213,19 @@ fn unit(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
     (outcome, count::from_cargo(&output))
 }
 
-fn real(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
-    served(setup::PROMETHEUS, "real", limit)
+fn real(args: &TestArgs, limit: Duration) -> (Outcome, Tally) {
+    // Without it, the tests that need it say that they were skipped.
+    let otel = otel(args).map(|python| ("HALO_OTEL_PYTHON", python));
+    served(setup::PROMETHEUS, "real", otel.ok(), limit)
 }
 
 fn desktop(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
     let needs = [setup::DESKTOP, setup::WINDOW].concat();
-    served(&needs, "desktop", limit)
+    served(&needs, "desktop", None, limit)
 }
 
-/// Runs the tests in `tests/NAME/` that work on the built programs and on real servers.
-fn served(needs: &[Need], name: &str, limit: Duration) -> (Outcome, Tally) {
+/// Runs the tests in `tests/NAME/` that work on the built programs and on real servers, with one more variable.
+fn served(needs: &[Need], name: &str, variable: Option<(&str, PathBuf)>, limit: Duration) -> (Outcome, Tally) {
     if let Some(reason) = lacking(needs) {
         return (Outcome::Skipped(reason), Tally::default());
     }
@@ -219,9 +235,13 @@ fn served(needs: &[Need], name: &str, limit: Duration) -> (Outcome, Tally) {
     };
     let mut test = Command::new(test);
     test.current_dir(shell::root().join("tests"))
-        .args(["--test-threads", "1"]);
+        .args(["--test-threads", "1", "--show-output"])
+        .envs(variable);
     let (outcome, output) = finished(with_programs(&mut test), limit);
-    (outcome, count::from_cargo(&output))
+    (
+        outcome,
+        count::with_announced_skips(count::from_cargo(&output), &output),
+    )
 }
 
 /// Compiles the kernels, a matter of minutes the first time. A machine without a device still shows that they compile; the

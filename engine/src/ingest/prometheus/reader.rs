@@ -1,8 +1,8 @@
-//! Protobuf's wire format, read in place.
+//! Protobuf's wire format, read in place: for remote write, and for the protocols beside it.
 
 /// A field's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire<'a> {
+pub(in crate::ingest) enum Wire<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
@@ -11,19 +11,24 @@ pub(super) enum Wire<'a> {
 
 /// Walks the fields of one message. O(1) per field, no allocation; every malformed input is an error, never a panic.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a> {
+pub(in crate::ingest) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(body: &'a [u8]) -> Self {
+    pub(in crate::ingest) fn new(body: &'a [u8]) -> Self {
         Self { rest: body }
+    }
+
+    /// Whether everything has been read.
+    pub(in crate::ingest) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
     }
 
     /// The next field's number and content; `None` at the end.
     // Inlined because its answer would go through memory: a third of the decoder's time.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Wire<'a>)>, &'static str> {
+    pub(in crate::ingest) fn next(&mut self) -> Result<Option<(u64, Wire<'a>)>, &'static str> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -57,8 +62,9 @@ impl<'a> Reader<'a> {
         Ok(Some((tag >> 3, content)))
     }
 
+    /// The next number, where numbers stand without a field: packed ones.
     #[inline(always)]
-    fn varint(&mut self) -> Result<u64, &'static str> {
+    pub(in crate::ingest) fn varint(&mut self) -> Result<u64, &'static str> {
         // Tags and lengths are one byte nearly always.
         match self.rest {
             [byte, rest @ ..] if *byte < 0x80 => {

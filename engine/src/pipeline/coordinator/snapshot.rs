@@ -26,6 +26,8 @@ pub(super) struct SourceStats {
     pub(super) kind: String,
     pub(super) note: String,
     pub(super) samples: u64,
+    /// Lines of logs and spans.
+    pub(super) records: u64,
     pub(super) rejected: BTreeMap<RejectReason, u64>,
     pub(super) last_at: Option<Timestamp>,
     pub(super) last_seen: Option<Timestamp>,
@@ -37,6 +39,12 @@ impl SourceStats {
         for rejection in rejections {
             *self.rejected.entry(rejection.reason).or_default() += rejection.samples;
         }
+    }
+
+    /// Something of the time `newest` came.
+    pub(super) fn heard(&mut self, newest: Option<Timestamp>, now: Timestamp) {
+        self.last_at = self.last_at.max(newest);
+        self.last_seen = Some(now);
     }
 
     fn state(&self, now: Timestamp) -> SourceState {
@@ -97,6 +105,7 @@ impl Coordinator {
                 kind: stats.kind.clone(),
                 samples: stats.samples,
                 series: tally.series_by_source.get(name).copied().unwrap_or_default(),
+                records: stats.records,
                 rejected: stats
                     .rejected
                     .iter()

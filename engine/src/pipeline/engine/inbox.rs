@@ -81,7 +81,9 @@ impl Engine {
             let Record::Batch(logged) = record;
             batch.samples = logged.samples;
         }
-        rejections.extend(self.apply(&source, batch.samples).await?);
+        let late = self.apply(&source, batch.samples).await?;
+        let refused_late: u64 = late.iter().map(|r| r.samples).sum();
+        rejections.extend(late);
         for (series, _) in batch.stale {
             self.to_shard(self.shard_of(series), ShardMessage::Ended { series })
                 .await?;
@@ -94,13 +96,8 @@ impl Engine {
             };
             self.orders.send(order).await.map_err(|_| gone())?;
         }
-        let late: u64 = rejections
-            .iter()
-            .filter(|r| r.is_from_admission())
-            .map(|r| r.samples)
-            .sum();
         Ok(IngestReport {
-            accepted: samples.saturating_sub(late),
+            accepted: samples.saturating_sub(refused_late),
             rejections,
         })
     }
@@ -243,16 +240,6 @@ impl Engine {
                 ),
             });
         }
-    }
-}
-
-impl Rejection {
-    /// Whether the sample reached its shard and was refused there.
-    fn is_from_admission(&self) -> bool {
-        matches!(
-            self.reason,
-            RejectReason::Duplicate | RejectReason::Conflicting | RejectReason::TooOld
-        )
     }
 }
 

@@ -84,6 +84,8 @@ impl Handle for InProcess {
                     .map(Reply::Audit)
                     .map_err(api_error)
             }
+            Query::Logs(filter) => engine.signals.logs(&filter).await.map(Reply::Logs).map_err(api_error),
+            Query::Spans(filter) => engine.signals.spans(&filter).await.map(Reply::Spans).map_err(api_error),
         }
     }
 

@@ -19,7 +19,7 @@ use wire::query::{ApiError, ErrorKind, Reply};
 use wire::series::{Marker, MetricClass};
 use wire::status::{Identity, Replay};
 use wire::topology::{Deploy, Edge};
-use wire::{EntityId, IncidentId, ProposalId};
+use wire::{EntityId, IncidentId, ProposalId, Timestamp};
 
 /// How often anomalies become incidents and changes reach the screens.
 const TICK: Duration = Duration::from_millis(250);
@@ -62,6 +62,12 @@ pub(super) enum Order {
     Refused {
         source: Arc<str>,
         rejections: Vec<Rejection>,
+    },
+    /// Lines of logs or spans came.
+    Arrived {
+        source: Arc<str>,
+        records: u64,
+        newest: Option<Timestamp>,
     },
     Source {
         name: Arc<str>,
@@ -192,6 +198,11 @@ fn serve(
             let _ = reply.send(coordinator.audit_tail(limit));
         }
         Order::Refused { source, rejections } => coordinator.refused(&source, &rejections),
+        Order::Arrived {
+            source,
+            records,
+            newest,
+        } => coordinator.arrived(&source, records, newest, now),
         Order::Source { name, kind, note } => coordinator.declare_source(&name, kind, &note),
         Order::ReplayEdge(edge) => coordinator.declare_edge(LaneName::Replay, edge),
         Order::ReplayDeploy(deploy) => coordinator.record_deploy(LaneName::Replay, deploy),
