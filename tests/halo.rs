@@ -28,10 +28,19 @@ impl Halo {
     /// # Errors
     /// When the program is missing, or is not ready within a minute.
     pub async fn serve(data_dir: &Path, logs: &Path) -> Result<Self> {
+        Self::serve_configured(data_dir, logs, None).await
+    }
+
+    /// The same with a configuration file.
+    ///
+    /// # Errors
+    /// As [`Halo::serve`].
+    pub async fn serve_configured(data_dir: &Path, logs: &Path, config: Option<&Path>) -> Result<Self> {
         let address = process::free_address()?;
         let mut command = Command::new(process::program("HALO_BIN")?);
         command
             .arg("serve")
+            .args(config.iter().flat_map(|config| [Path::new("--config"), config]))
             .args(["--listen", &address])
             .arg("--data-dir")
             .arg(data_dir);

@@ -6,13 +6,16 @@
 mod context;
 mod detector;
 mod models;
+mod receivers;
 
 pub use context::{OneOrMany, RawCalendar, RawEvidence, RawEvidenceTable, RawSeries, RawTime, RawWindow};
 pub use models::RawModels;
+pub use receivers::{RawSecret, RawStatsd, RawWebhooks, SecretPlace, WebhookSecrets};
 
 use crate::context::ContextConfig;
 use crate::detect::DetectConfig;
 use crate::error::Error;
+use crate::ingest::statsd::StatsdConfig;
 use crate::learn::Weekly;
 use crate::pipeline::BrainConfig;
 use serde::Deserialize;
@@ -47,6 +50,10 @@ pub struct Config {
     pub train_weekly: Option<Weekly>,
     /// Gradient steps of such a training at most.
     pub training_steps: usize,
+    /// Where the secrets of signed webhooks are.
+    pub webhooks: WebhookSecrets<SecretPlace>,
+    /// Listen for StatsD. `None`: off.
+    pub statsd: Option<StatsdConfig>,
 }
 
 /// How to replay a recording.
@@ -96,6 +103,8 @@ impl Config {
             retention_ms: 31 * 24 * 3600 * 1000,
             train_weekly: Some(Weekly::default()),
             training_steps: 200,
+            webhooks: WebhookSecrets::default(),
+            statsd: None,
         }
     }
 }
@@ -116,6 +125,8 @@ pub struct RawConfig {
     pub series: Vec<RawSeries>,
     pub calendar: RawCalendar,
     pub models: RawModels,
+    pub webhooks: RawWebhooks,
+    pub statsd: Option<RawStatsd>,
 }
 
 /// `[detect]`
@@ -251,6 +262,8 @@ impl TryFrom<RawConfig> for Config {
             });
             config.retention_ms = i64::from(days) * 24 * 3600 * 1000;
         }
+        config.webhooks = receivers::webhooks(raw.webhooks, &mut problems);
+        config.statsd = raw.statsd.and_then(|raw| receivers::statsd(raw, &mut problems));
         config.train_weekly = models::schedule(&raw.models, &mut problems);
         config.context = context::context(raw.maintenance, raw.expected, raw.series, raw.calendar, &mut problems);
         if problems.is_empty() {

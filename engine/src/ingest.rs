@@ -3,12 +3,18 @@
 //! Every decoder yields an [`IngestBatch`] and a list of [`Rejection`]s: bad parts are named and counted, good parts go on.
 
 pub mod admit;
+pub mod alerts;
 pub mod calendar;
+pub mod changes;
 pub mod csv;
 pub mod host;
+pub mod influx;
 pub mod prometheus;
 pub mod recording;
 pub mod registry;
+pub mod statsd;
+
+mod text;
 
 use crate::series::{MetricType, Sample, SeriesInfo};
 use wire::Timestamp;
@@ -26,7 +32,7 @@ pub struct IngestBatch {
     pub rejections: Vec<Rejection>,
 }
 
-/// Samples that were refused, and why. Counted per source and reason; nothing is dropped silently.
+/// Samples, changes or alerts that were refused, and why. Counted per source and reason; nothing is dropped silently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     pub reason: RejectReason,
@@ -56,6 +62,25 @@ pub enum RejectReason {
     TooManySeries,
     /// A histogram or another kind this version does not take.
     Unsupported,
+    /// Makes no sense to the decoder of its format.
+    Malformed,
+    /// Its signature, token or key is missing or wrong.
+    Unauthenticated,
+    /// Well formed, and of no interest: a ping, a deployment that failed.
+    Ignored,
+    /// Over a limit on size or number that is not one on series.
+    OverLimit,
+}
+
+impl Rejection {
+    /// One thing that was refused.
+    pub fn one(reason: RejectReason, example: impl Into<String>) -> Self {
+        Self {
+            reason,
+            samples: 1,
+            example: example.into(),
+        }
+    }
 }
 
 impl RejectReason {
@@ -70,11 +95,15 @@ impl RejectReason {
             Self::BadLabels => "bad_labels",
             Self::TooManySeries => "too_many_series",
             Self::Unsupported => "unsupported",
+            Self::Malformed => "malformed",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Ignored => "ignored",
+            Self::OverLimit => "over_limit",
         }
     }
 
     /// Whether a client that sent this must be told by an error status.
     pub const fn is_error(self) -> bool {
-        !matches!(self, Self::Duplicate | Self::NotANumber)
+        !matches!(self, Self::Duplicate | Self::NotANumber | Self::Ignored)
     }
 }

@@ -81,6 +81,12 @@ pub fn metrics_text(status: &Status) -> String {
         "Time of the newest sample, by source, on the source's own clock.",
         &by_source(|s| s.last_at.map_or(0.0, wire::Timestamp::as_secs_f64)),
     );
+    family(
+        "halo_source_events_total",
+        "counter",
+        "Changes and alerts taken, by source.",
+        &by_source(|s| s.events as f64),
+    );
     let rejected: Vec<_> = status
         .sources
         .iter()
@@ -96,7 +102,7 @@ pub fn metrics_text(status: &Status) -> String {
     family(
         "halo_source_rejected_total",
         "counter",
-        "Samples refused or set aside, by source and reason.",
+        "Samples, changes and alerts refused or set aside, by source and reason.",
         &rejected,
     );
     out
@@ -126,6 +132,7 @@ mod tests {
                 kind: "test".to_owned(),
                 samples: 12,
                 series: 1,
+                events: 4,
                 rejected: vec![("too_old".to_owned(), 3)],
                 last_at: Some(Timestamp(1500)),
                 last_seen: None,
@@ -136,6 +143,7 @@ mod tests {
         };
         let text = metrics_text(&status);
         assert!(text.contains("# TYPE halo_samples_total counter\nhalo_samples_total 12\n"));
+        assert!(text.contains("halo_source_events_total{source=\"a\\\"b\"} 4\n"));
         assert!(text.contains("halo_source_rejected_total{source=\"a\\\"b\",reason=\"too_old\"} 3\n"));
         assert!(text.contains("halo_provisional_signals_total{state=\"confirmed\"} 2\n"));
         assert!(text.contains("halo_source_last_timestamp_seconds{source=\"a\\\"b\"} 1.5\n"));

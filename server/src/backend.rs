@@ -2,7 +2,10 @@
 //! one.
 
 use async_trait::async_trait;
+use engine::Error;
 use engine::handle::Handle;
+use engine::ingest::registry::Registry;
+use engine::ingest::{IngestBatch, Rejection};
 use engine::pipeline::{Engine, IngestReport, WriteError};
 use std::sync::Arc;
 use wire::Timestamp;
@@ -20,6 +23,18 @@ pub trait Backend: Send + Sync + 'static {
     /// [`WriteError`]; nothing of the request was taken.
     async fn remote_write(&self, body: &[u8]) -> Result<IngestReport, WriteError>;
 
+    /// Takes decoded samples of a source. Returns once every accepted sample is durable.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if nothing was taken and the same must be sent again.
+    async fn ingest(&self, source: &str, batch: IngestBatch) -> Result<IngestReport, Error>;
+
+    /// Every series that is known, for decoders.
+    fn registry(&self) -> &Registry;
+
+    /// Counts what a receiver of changes or alerts refused.
+    async fn refused(&self, source: &str, kind: &'static str, rejections: Vec<Rejection>);
+
     /// The present instant on the engine's wall clock.
     fn now(&self) -> Timestamp;
 
@@ -35,6 +50,18 @@ impl Backend for Engine {
 
     async fn remote_write(&self, body: &[u8]) -> Result<IngestReport, WriteError> {
         Self::remote_write(self, body).await
+    }
+
+    async fn ingest(&self, source: &str, batch: IngestBatch) -> Result<IngestReport, Error> {
+        Self::ingest(self, source, batch).await
+    }
+
+    fn registry(&self) -> &Registry {
+        Self::registry(self)
+    }
+
+    async fn refused(&self, source: &str, kind: &'static str, rejections: Vec<Rejection>) {
+        Self::refused(self, source, kind, rejections).await;
     }
 
     fn now(&self) -> Timestamp {

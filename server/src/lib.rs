@@ -10,3 +10,4 @@ pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod http;
+pub mod secrets;

@@ -1,4 +1,6 @@
 //! Checks against real servers. `cargo xtask test --only real` builds what they need and tells them where it is.
 
+mod alertmanager;
 mod durability;
+mod line_protocols;
 mod prometheus;

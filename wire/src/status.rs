@@ -12,6 +12,9 @@ pub struct Source {
     pub kind: String,
     pub samples: u64,
     pub series: u64,
+    /// What came that is no sample: changes, alerts.
+    #[serde(default)]
+    pub events: u64,
     /// Everything refused, by reason, sorted by reason.
     pub rejected: Vec<(String, u64)>,
     /// Time of the newest sample, on the source's own clock.

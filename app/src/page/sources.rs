@@ -113,6 +113,9 @@ fn SourceCard(source: Source) -> impl IntoView {
             <dl class="source__facts">
                 <div><dt>"Samples"</dt><dd class="num" data-testid="source-samples">{format::count(source.samples)}</dd></div>
                 <div><dt>"Series"</dt><dd class="num">{format::count(source.series)}</dd></div>
+                {(source.events > 0).then(|| view! {
+                    <div><dt>"Events"</dt><dd class="num" data-testid="source-events">{format::count(source.events)}</dd></div>
+                })}
                 <div>
                     <dt>"Last arrival"</dt>
                     <dd class="num">
@@ -144,6 +147,8 @@ fn Connect() -> impl IntoView {
     let origin = window().location().origin().ok().filter(|o| o.starts_with("http"));
     let origin = origin.unwrap_or_else(|| "http://127.0.0.1:7700".to_owned());
     let write = format!("remote_write:\n  - url: {origin}/api/v1/write");
+    let host = origin.split("://").nth(1).unwrap_or(&origin);
+    let alerts = format!("alerting:\n  alertmanagers:\n    - static_configs:\n        - targets: [\"{host}\"]");
     let deploy = format!(
         "curl -X POST {origin}/api/deploys \\\n  -H 'content-type: application/json' \\\n  -d '{{\"entity\": \"checkout\", \"version\": \"v2.3\"}}'"
     );
@@ -151,6 +156,7 @@ fn Connect() -> impl IntoView {
         <section class="card" aria-labelledby="connect" data-testid="connect">
             <h2 class="card__title" id="connect">"Connect"</h2>
             <Snippet title="Prometheus, in prometheus.yml" text=write />
+            <Snippet title="Its alerts too, in prometheus.yml" text=alerts />
             <Snippet title="Deploys, from your pipeline" text=deploy />
         </section>
     }

@@ -9,11 +9,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use serde::Deserialize;
+use wire::Timestamp;
 use wire::command::Command;
 use wire::query::{ApiError, ErrorKind, Reply};
 use wire::status::{Identity, Role};
 use wire::topology::Deploy;
-use wire::{EntityId, Timestamp};
 
 /// Longest entity or version.
 const MAX_NAME_BYTES: usize = 1024;
@@ -88,10 +88,8 @@ fn checked(announcement: Announcement, now: Timestamp) -> Result<Deploy, ApiErro
         },
     };
     Ok(Deploy {
-        at,
-        entity: EntityId(entity),
-        version,
         note,
+        ..Deploy::new(at, entity, version)
     })
 }
 

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use engine::ingest::prometheus::DecodeError;
-use engine::ingest::{RejectReason, Rejection};
+use engine::ingest::registry::Registry;
+use engine::ingest::{IngestBatch, RejectReason, Rejection};
 use engine::pipeline::{IngestReport, WriteError};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
@@ -23,6 +24,7 @@ use wire::stream::{Delta, Event, Snapshot};
 struct Stub {
     write: Mutex<Option<Result<IngestReport, WriteError>>>,
     failure: Option<ErrorKind>,
+    registry: Registry,
 }
 
 impl Stub {
@@ -30,6 +32,7 @@ impl Stub {
         Self {
             write: Mutex::default(),
             failure: None,
+            registry: Registry::default(),
         }
     }
 }
@@ -51,6 +54,19 @@ impl Backend for Stub {
             })
         })
     }
+
+    async fn ingest(&self, _: &str, batch: IngestBatch) -> Result<IngestReport, engine::Error> {
+        Ok(IngestReport {
+            accepted: batch.samples.len() as u64,
+            rejections: batch.rejections,
+        })
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    async fn refused(&self, _: &str, _: &'static str, _: Vec<Rejection>) {}
 
     fn now(&self) -> Timestamp {
         Timestamp(1234)
@@ -213,7 +229,7 @@ async fn a_write_is_answered_by_what_became_of_it() {
         let (app, _) = app_with(
             Stub {
                 write: Mutex::new(Some(outcome)),
-                failure: None,
+                ..Stub::fine()
             },
             &[],
         );
@@ -281,7 +297,7 @@ async fn a_huge_label_is_cut_in_the_message() {
                 accepted: 0,
                 rejections,
             }))),
-            failure: None,
+            ..Stub::fine()
         },
         &[],
     );

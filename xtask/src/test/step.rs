@@ -79,7 +79,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "real",
-        what: "a real Prometheus writes to halo; kill -9 loses nothing",
+        what: "real senders write to halo; kill -9 loses nothing",
         after: &["setup", "build"],
         limit: minutes(5),
         run: real,

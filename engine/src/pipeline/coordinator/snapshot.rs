@@ -26,6 +26,8 @@ pub(super) struct SourceStats {
     pub(super) kind: String,
     pub(super) note: String,
     pub(super) samples: u64,
+    /// Changes and alerts.
+    pub(super) events: u64,
     pub(super) rejected: BTreeMap<RejectReason, u64>,
     pub(super) last_at: Option<Timestamp>,
     pub(super) last_seen: Option<Timestamp>,
@@ -42,6 +44,8 @@ impl SourceStats {
     fn state(&self, now: Timestamp) -> SourceState {
         match self.last_seen {
             _ if self.finished => SourceState::Finished,
+            // Who sends a change now and then owes no sample.
+            Some(_) if self.samples == 0 && self.events > 0 => SourceState::Live,
             None => SourceState::Waiting,
             Some(seen) if now.millis_since(seen) > STALE_AFTER_MS => SourceState::Stale,
             Some(_) => SourceState::Live,
@@ -97,6 +101,7 @@ impl Coordinator {
                 kind: stats.kind.clone(),
                 samples: stats.samples,
                 series: tally.series_by_source.get(name).copied().unwrap_or_default(),
+                events: stats.events,
                 rejected: stats
                     .rejected
                     .iter()
