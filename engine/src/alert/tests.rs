@@ -121,7 +121,9 @@ fn a_silence_covers_what_it_selects_while_it_lasts() {
     let at_minute = |book: &mut AlertBook, minute| {
         book.advance(at(minute));
         let all = book.alerts(true, at(minute));
-        all.iter().find(|alert| alert.name() == "DiskFull").map(|alert| alert.state)
+        all.iter()
+            .find(|alert| alert.name() == "DiskFull")
+            .map(|alert| alert.state)
     };
     assert_eq!(at_minute(&mut book, 109), Some(AlertState::Active));
     assert_eq!(at_minute(&mut book, 110), Some(AlertState::Suppressed));
