@@ -20,6 +20,8 @@ const MAX_ALERTS: usize = 10_000;
 const MAX_LABELS: usize = 128;
 const MAX_NAME_BYTES: usize = 1024;
 const MAX_VALUE_BYTES: usize = 16 << 10;
+/// Of all labels and annotations of an alert together.
+const MAX_BYTES: usize = 32 << 10;
 
 /// What a request brought.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,6 +62,13 @@ impl RawAlert {
                     return Err(format!("{what} {name}: more than {MAX_VALUE_BYTES} bytes"));
                 }
             }
+        }
+        let pairs = self.labels.iter().chain(&self.annotations);
+        let bytes: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > MAX_BYTES {
+            return Err(format!(
+                "labels and annotations have {bytes} bytes, at most {MAX_BYTES} are taken"
+            ));
         }
         let starts_at = time("startsAt", self.starts_at)?;
         let mut ends_at = time("endsAt", self.ends_at)?;

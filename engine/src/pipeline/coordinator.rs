@@ -6,6 +6,7 @@
 
 mod command;
 mod events;
+mod markers;
 mod models;
 mod remedy;
 mod snapshot;
@@ -34,7 +35,6 @@ use wire::alert::{Alert, Silence};
 use wire::incident::IncidentDetail;
 use wire::prediction::Prediction;
 use wire::proposal::{AuditEntry, Proposal};
-use wire::series::{Marker, MarkerKind};
 use wire::status::{Model, Provisional, Replay};
 use wire::topology::{Deploy, Edge};
 use wire::{IncidentId, PredictionId, Timestamp};
@@ -469,44 +469,6 @@ impl Coordinator {
             .map(|p| p.id.clone())
             .collect();
         Some(detail)
-    }
-
-    /// Deploys and incidents that touch an entity, as markers for its charts.
-    pub(crate) fn markers(&self, entity: &wire::EntityId) -> Vec<Marker> {
-        let mut markers: Vec<Marker> = self
-            .deploys
-            .iter()
-            .filter(|d| d.concerns(entity))
-            .map(|d| Marker {
-                at: d.at,
-                kind: MarkerKind::Deploy,
-                text: match d.kind {
-                    wire::topology::ChangeKind::Deploy => d.version.clone(),
-                    kind => format!("{}: {}", kind.as_str(), d.version),
-                },
-            })
-            .collect();
-        for incident in self
-            .lanes
-            .values()
-            .flat_map(|lane| lane.brain.correlator.incidents())
-            .filter(|i| i.entities.contains(entity))
-        {
-            markers.push(Marker {
-                at: incident.started,
-                kind: MarkerKind::IncidentStart,
-                text: incident.id.to_string(),
-            });
-            if let Some(ended) = incident.ended {
-                markers.push(Marker {
-                    at: ended,
-                    kind: MarkerKind::IncidentEnd,
-                    text: incident.id.to_string(),
-                });
-            }
-        }
-        markers.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
-        markers
     }
 
     /// Each source's clock: what "now" means for its series.

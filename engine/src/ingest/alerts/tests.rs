@@ -60,6 +60,11 @@ fn sizes_have_limits() {
         serde_json::json!({ "labels": {"a": "x".repeat(20_000)} }),
         "label a: more than 16384 bytes",
     );
+    let long: BTreeMap<String, String> = (0..20).map(|i| (format!("l{i}"), "x".repeat(2000))).collect();
+    check(
+        serde_json::json!({ "labels": {"a": "x"}, "annotations": long }),
+        "at most 32768 are taken",
+    );
     check(
         serde_json::json!({ "labels": {"a": "x"}, "startsAt": "soon" }),
         "startsAt: \"soon\"",
