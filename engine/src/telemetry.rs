@@ -81,11 +81,14 @@ pub fn metrics_text(status: &Status) -> String {
         "Time of the newest sample, by source, on the source's own clock.",
         &by_source(|s| s.last_at.map_or(0.0, wire::Timestamp::as_secs_f64)),
     );
+    let mut events = by_source(|s| s.events as f64);
+    // Most sources send samples alone.
+    events.retain(|(_, count)| *count > 0.0);
     family(
         "halo_source_events_total",
         "counter",
         "Changes and alerts taken, by source.",
-        &by_source(|s| s.events as f64),
+        &events,
     );
     let rejected: Vec<_> = status
         .sources

@@ -76,12 +76,13 @@ async fn prometheus_alerts_halo_and_amtool_silences_it() -> Result<()> {
     assert!(amtool(&["alert", "query", "service=cart", "-o", "extended"])?.contains("by hand"));
     assert!(amtool(&["config", "show"])?.contains("receiver: halo"));
 
-    // What the sender says of it.
-    let metrics = reqwest::get(halo.url("/metrics")).await?.text().await?;
-    assert!(
-        metrics.contains("halo_source_events_total{source=\"alertmanager_api\"}"),
-        "{metrics}"
-    );
+    // The counters are told once a second.
+    let taken = "halo_source_events_total{source=\"alertmanager_api\"}";
+    let metrics = process::wait_for("the alerts are counted", WAIT, || async {
+        let text = reqwest::get(halo.url("/metrics")).await?.text().await?;
+        Ok(text.contains(taken).then_some(text))
+    })
+    .await?;
     let refused = "halo_source_rejected_total{source=\"alertmanager_api\",reason=\"malformed\"}";
     assert!(!metrics.contains(refused), "{metrics}");
     Ok(())
@@ -123,6 +124,8 @@ fn start_prometheus(folder: &Path, halo: &str) -> Result<Process> {
     command
         .arg(format!("--config.file={}", place.display()))
         .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
-        .arg(format!("--web.listen-address={address}"));
+        .arg(format!("--web.listen-address={address}"))
+        // What fired before Prometheus had found Halo is sent again after this, by default a minute.
+        .arg("--rules.alert.resend-delay=1s");
     Process::start("prometheus", &mut command, folder)
 }

@@ -25,8 +25,8 @@ async fn a_statsd_client_sends_over_udp_and_tcp() -> Result<()> {
     let port = |address: &str| address.rsplit(':').next().unwrap_or_default().to_owned();
     python(
         "import sys, statsd\n\
-         for make, port in ((statsd.StatsClient, sys.argv[1]), (statsd.TCPStatsClient, sys.argv[2])):\n\
-         \x20   client = make('127.0.0.1', int(port), prefix='shop')\n\
+         for make, port, prefix in ((statsd.StatsClient, sys.argv[1], 'udp'), (statsd.TCPStatsClient, sys.argv[2], 'tcp')):\n\
+         \x20   client = make('127.0.0.1', int(port), prefix=prefix)\n\
          \x20   client.incr('orders', 3)\n\
          \x20   client.gauge('queue', 7)\n\
          \x20   client.gauge('queue', -2, delta=True)\n\
@@ -35,13 +35,15 @@ async fn a_statsd_client_sends_over_udp_and_tcp() -> Result<()> {
          \x20   client.close()\n",
         &[&port(&udp), &port(&tcp)],
     )?;
-    check(&halo, "shop_queue", 5.0).await?;
-    check(&halo, "shop_users", 1.0).await?;
-    check(&halo, "shop_checkout_ms", 320.0).await?;
-    // A chart shows the rate of a counter: what it is must be known.
-    for metric in ["shop_orders", "shop_checkout_ms_count"] {
-        let kind = last(&halo, metric).await?.info.kind;
-        ensure!(kind != SeriesKind::Gauge, "{metric} is a {kind:?}");
+    for prefix in ["udp", "tcp"] {
+        check(&halo, &format!("{prefix}_queue"), 5.0).await?;
+        check(&halo, &format!("{prefix}_users"), 1.0).await?;
+        check(&halo, &format!("{prefix}_checkout_ms"), 320.0).await?;
+        // A chart shows the rate of a counter: what it is must be known.
+        for metric in ["orders", "checkout_ms_count"] {
+            let kind = last(&halo, &format!("{prefix}_{metric}")).await?.info.kind;
+            ensure!(kind == SeriesKind::Counter, "{prefix}_{metric} is a {kind:?}");
+        }
     }
     Ok(())
 }
@@ -85,16 +87,21 @@ async fn last(halo: &Halo, metric: &str) -> Result<SeriesSummary> {
     .with_context(|| halo.process.tail())
 }
 
-/// One of its samples has this value.
+/// A sample of a series of this very name has this value.
 async fn check(halo: &Halo, metric: &str, expected: f64) -> Result<()> {
-    let id = last(halo, metric).await?.info.id;
     let what = format!("{metric} is {expected}");
     process::wait_for(&what, WAIT, || async move {
-        let detail = halo.series(id).await?;
-        let mut seen = detail.points.iter().filter_map(|point| point.value);
-        Ok(seen.any(|value| (value - expected).abs() < 1e-9).then_some(()))
+        for series in halo.series_list(metric).await? {
+            let detail = halo.series(series.info.id).await?;
+            let mut seen = detail.points.iter().filter_map(|point| point.value);
+            if series.info.metric == metric && seen.any(|value| (value - expected).abs() < 1e-9) {
+                return Ok(Some(()));
+            }
+        }
+        Ok(None)
     })
     .await
+    .with_context(|| halo.process.tail())
 }
 
 fn python(program: &str, args: &[&str]) -> Result<()> {
