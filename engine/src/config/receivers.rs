@@ -15,8 +15,8 @@
 
 use super::check;
 use crate::ingest::statsd::StatsdConfig;
+use core::net::SocketAddr;
 use serde::Deserialize;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Where a secret is read from when the server starts.
