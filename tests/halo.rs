@@ -32,6 +32,15 @@ impl Halo {
         Self::serve_with(&["--otlp-grpc", "off"], data_dir, logs).await
     }
 
+    /// The same with a configuration file.
+    ///
+    /// # Errors
+    /// As [`Halo::serve`].
+    pub async fn serve_configured(data_dir: &Path, logs: &Path, config: &Path) -> Result<Self> {
+        let config = config.to_str().context("the path of a configuration file is no text")?;
+        Self::serve_with(&["--otlp-grpc", "off", "--config", config], data_dir, logs).await
+    }
+
     /// The same with these arguments besides.
     ///
     /// # Errors

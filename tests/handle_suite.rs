@@ -254,12 +254,7 @@ async fn a_stream_starts_whole_and_stays_equal(seats: &Seats) {
         callee: EntityId::from("suite-callee"),
     };
     done(seats, Command::DeclareEdge { edge: edge.clone() }).await;
-    let deploy = Deploy {
-        at: copy.status.now,
-        entity: edge.callee.clone(),
-        version: "2".into(),
-        note: String::new(),
-    };
+    let deploy = Deploy::new(copy.status.now, edge.callee.clone(), "2");
     done(seats, Command::RecordDeploy { deploy: deploy.clone() }).await;
     let arrived =
         |copy: &Snapshot| copy.status.kill_switch == on && copy.edges.contains(&edge) && copy.deploys.contains(&deploy);

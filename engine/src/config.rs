@@ -6,15 +6,18 @@
 mod context;
 mod detector;
 mod models;
+mod receivers;
 mod signals;
 
 pub use context::{OneOrMany, RawCalendar, RawEvidence, RawEvidenceTable, RawSeries, RawTime, RawWindow};
 pub use models::RawModels;
+pub use receivers::{RawSecret, RawStatsd, RawWebhooks, SecretPlace, WebhookSecrets};
 pub use signals::{GrpcListen, RawLogs, RawOtlp, RawTraces, SignalConfig};
 
 use crate::context::ContextConfig;
 use crate::detect::DetectConfig;
 use crate::error::Error;
+use crate::ingest::statsd::StatsdConfig;
 use crate::learn::Weekly;
 use crate::pipeline::BrainConfig;
 use serde::Deserialize;
@@ -53,6 +56,10 @@ pub struct Config {
     pub train_weekly: Option<Weekly>,
     /// Gradient steps of such a training at most.
     pub training_steps: usize,
+    /// Where the secrets of signed webhooks are.
+    pub webhooks: WebhookSecrets<SecretPlace>,
+    /// Listen for StatsD. `None`: off.
+    pub statsd: Option<StatsdConfig>,
 }
 
 /// How to replay a recording.
@@ -104,6 +111,8 @@ impl Config {
             otlp_grpc: GrpcListen::Off,
             train_weekly: Some(Weekly::default()),
             training_steps: 200,
+            webhooks: WebhookSecrets::default(),
+            statsd: None,
         }
     }
 }
@@ -127,6 +136,8 @@ pub struct RawConfig {
     pub logs: RawLogs,
     pub traces: RawTraces,
     pub otlp: RawOtlp,
+    pub webhooks: RawWebhooks,
+    pub statsd: Option<RawStatsd>,
 }
 
 /// `[detect]`
@@ -266,6 +277,8 @@ impl TryFrom<RawConfig> for Config {
         }
         config.signals = signals::signals(&raw.logs, &raw.traces, raw.limits.max_request_mb, &mut problems);
         config.otlp_grpc = signals::grpc(&raw.otlp, &mut problems);
+        config.webhooks = receivers::webhooks(raw.webhooks, &mut problems);
+        config.statsd = raw.statsd.and_then(|raw| receivers::statsd(raw, &mut problems));
         config.train_weekly = models::schedule(&raw.models, &mut problems);
         config.context = context::context(raw.maintenance, raw.expected, raw.series, raw.calendar, &mut problems);
         if problems.is_empty() {

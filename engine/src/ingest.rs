@@ -4,9 +4,12 @@
 //! named and counted, good parts go on.
 
 pub mod admit;
+pub mod alerts;
 pub mod calendar;
+pub mod changes;
 pub mod csv;
 pub mod host;
+pub mod influx;
 pub mod json_lines;
 mod json_size;
 pub mod loki;
@@ -15,6 +18,9 @@ pub mod prometheus;
 pub mod recording;
 pub mod registry;
 pub mod signal;
+pub mod statsd;
+
+mod text;
 
 use crate::series::{MetricType, Sample, SeriesInfo};
 use wire::Timestamp;
@@ -32,7 +38,7 @@ pub struct IngestBatch {
     pub rejections: Vec<Rejection>,
 }
 
-/// Samples that were refused, and why. Counted per source and reason; nothing is dropped silently.
+/// Samples, changes or alerts that were refused, and why. Counted per source and reason; nothing is dropped silently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     pub reason: RejectReason,
@@ -62,14 +68,29 @@ pub enum RejectReason {
     TooManySeries,
     /// A histogram or another kind this version does not take.
     Unsupported,
-    /// A line or span that makes no sense.
+    /// Makes no sense to the decoder of its format.
     Malformed,
     /// A line or attribute over its limit, of which the beginning was kept.
     Truncated,
     /// A span that did not fail, of a trace that is not among those kept.
     SampledOut,
-    /// More than one request may hold.
+    /// Over a limit on size or number that is not one on series.
     OverLimit,
+    /// Its signature, token or key is missing or wrong.
+    Unauthenticated,
+    /// Well formed, and of no interest: a ping, a deployment that failed.
+    Ignored,
+}
+
+impl Rejection {
+    /// One thing that was refused.
+    pub fn one(reason: RejectReason, example: impl Into<String>) -> Self {
+        Self {
+            reason,
+            samples: 1,
+            example: example.into(),
+        }
+    }
 }
 
 impl RejectReason {
@@ -87,6 +108,8 @@ impl RejectReason {
             Self::Malformed => "malformed",
             Self::Truncated => "truncated",
             Self::SampledOut => "sampled_out",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Ignored => "ignored",
             Self::OverLimit => "over_limit",
         }
     }
@@ -95,7 +118,7 @@ impl RejectReason {
     pub const fn is_error(self) -> bool {
         !matches!(
             self,
-            Self::Duplicate | Self::NotANumber | Self::Truncated | Self::SampledOut
+            Self::Duplicate | Self::NotANumber | Self::Truncated | Self::SampledOut | Self::Ignored
         )
     }
 }

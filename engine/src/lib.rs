@@ -23,6 +23,7 @@ pub mod features;
 
 pub mod detect;
 
+pub mod alert;
 pub mod context;
 pub mod quality;
 

@@ -4,6 +4,7 @@
 //! it. [`Engine`] is the same parts spread over threads: shards own series and detect, one coordinator correlates, predicts, proposes
 //! and follows orders. The coordinator is plain state without IO; what it decides is carried out around it.
 
+mod alarm;
 mod brain;
 mod coordinator;
 mod engine;

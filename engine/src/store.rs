@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use history::SealedChunk;
 use log::Position;
 use std::collections::BTreeMap;
+use wire::alert::{Alert, Silence};
 use wire::prediction::Prediction;
 use wire::proposal::{AuditEntry, Proposal};
 use wire::topology::{Deploy, Edge};
@@ -40,6 +41,9 @@ pub struct Saved {
     pub audit: Vec<AuditEntry>,
     pub deploys: Vec<Deploy>,
     pub edges: Vec<Edge>,
+    /// Of other systems.
+    pub alerts: Vec<Alert>,
+    pub silences: Vec<Silence>,
     /// Small values by key, each JSON.
     pub settings: BTreeMap<String, String>,
 }
@@ -54,6 +58,8 @@ pub enum Change {
     Audit(AuditEntry),
     Deploy(Deploy),
     Edge(Edge),
+    Alert(Alert),
+    Silence(Silence),
     Setting { key: &'static str, value: String },
 }
 
@@ -79,6 +85,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Forgets chunks that end before `before`; returns how many.
     async fn expire(&self, before: Timestamp) -> Result<u64>;
 
-    /// Forgets incidents, predictions and proposals by id: a recording that is replayed again starts over.
+    /// Forgets incidents, predictions, proposals, alerts and silences by id: a recording that is replayed again starts over,
+    /// what is over for long is of no use.
     async fn forget(&self, ids: &[String]) -> Result<()>;
 }

@@ -87,6 +87,15 @@ pub fn metrics_text(status: &Status) -> String {
         "Time of the newest sample, by source, on the source's own clock.",
         &by_source(|s| s.last_at.map_or(0.0, wire::Timestamp::as_secs_f64)),
     );
+    let mut events = by_source(|s| s.events as f64);
+    // Most sources send samples alone.
+    events.retain(|(_, count)| *count > 0.0);
+    family(
+        "halo_source_events_total",
+        "counter",
+        "Changes and alerts taken, by source.",
+        &events,
+    );
     let rejected: Vec<_> = status
         .sources
         .iter()
@@ -102,7 +111,7 @@ pub fn metrics_text(status: &Status) -> String {
     family(
         "halo_source_rejected_total",
         "counter",
-        "Samples, lines and spans refused or set aside, by source and reason.",
+        "Samples, lines, spans, changes and alerts refused or set aside, by source and reason.",
         &rejected,
     );
     out
@@ -133,6 +142,7 @@ mod tests {
                 samples: 12,
                 series: 1,
                 records: 4,
+                events: 4,
                 rejected: vec![("too_old".to_owned(), 3)],
                 last_at: Some(Timestamp(1500)),
                 last_seen: None,
@@ -143,6 +153,7 @@ mod tests {
         };
         let text = metrics_text(&status);
         assert!(text.contains("# TYPE halo_samples_total counter\nhalo_samples_total 12\n"));
+        assert!(text.contains("halo_source_events_total{source=\"a\\\"b\"} 4\n"));
         assert!(text.contains("halo_source_rejected_total{source=\"a\\\"b\",reason=\"too_old\"} 3\n"));
         assert!(text.contains("halo_source_records_total{source=\"a\\\"b\"} 4\n"));
         assert!(text.contains("halo_provisional_signals_total{state=\"confirmed\"} 2\n"));

@@ -166,7 +166,9 @@ fn token_of(headers: &HeaderMap) -> Option<&str> {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+            // InfluxDB's clients say `Token`.
+            let known = ["bearer", "token"].iter().any(|name| scheme.eq_ignore_ascii_case(name));
+            known.then(|| token.trim())
         });
     bearer.or_else(|| cookie(headers, COOKIE))
 }

@@ -2,7 +2,10 @@
 //! one.
 
 use async_trait::async_trait;
+use engine::Error;
 use engine::handle::Handle;
+use engine::ingest::registry::Registry;
+use engine::ingest::{IngestBatch, Rejection};
 use engine::pipeline::{Engine, IngestReport, Payload, TakeError, WriteError};
 use std::sync::Arc;
 use wire::Timestamp;
@@ -29,6 +32,18 @@ pub trait Backend: Send + Sync + 'static {
     /// Largest such request after decompression.
     fn max_request_bytes(&self) -> usize;
 
+    /// Takes decoded samples of a source. Returns once every accepted sample is durable.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if nothing was taken and the same must be sent again.
+    async fn ingest(&self, source: &str, batch: IngestBatch) -> Result<IngestReport, Error>;
+
+    /// Every series that is known, for decoders.
+    fn registry(&self) -> &Registry;
+
+    /// Counts what a receiver of changes or alerts refused.
+    async fn refused(&self, source: &str, kind: &'static str, rejections: Vec<Rejection>);
+
     /// The present instant on the engine's wall clock.
     fn now(&self) -> Timestamp;
 
@@ -52,6 +67,18 @@ impl Backend for Engine {
 
     fn max_request_bytes(&self) -> usize {
         Self::max_request_bytes(self)
+    }
+
+    async fn ingest(&self, source: &str, batch: IngestBatch) -> Result<IngestReport, Error> {
+        Self::ingest(self, source, batch).await
+    }
+
+    fn registry(&self) -> &Registry {
+        Self::registry(self)
+    }
+
+    async fn refused(&self, source: &str, kind: &'static str, rejections: Vec<Rejection>) {
+        Self::refused(self, source, kind, rejections).await;
     }
 
     fn now(&self) -> Timestamp {

@@ -236,8 +236,8 @@ fn measure(bench: Bench, data: &Data, runs: usize) -> Result<Report> {
         Bench::Petshop => Ok(petshop_figures(&petshop::run(data, &Arc::new(Models::bundled()?))?)),
         Bench::Smd if !data.has("smd/index.json") => Ok(data.missing("smd")),
         Bench::Jumpstarter if !data.has("jumpstarter/index.json") => Ok(data.missing("jumpstarter")),
-        Bench::Smd => Ok(machines(data, "smd", "SMD")?.into()),
-        Bench::Jumpstarter => Ok(machines(data, "jumpstarter", "JumpStarter")?.into()),
+        Bench::Smd => Ok(machines::figures(data, "smd", "SMD")?.into()),
+        Bench::Jumpstarter => Ok(machines::figures(data, "jumpstarter", "JumpStarter")?.into()),
         Bench::Nab => Ok(nab_figures(&nab::run(data, &Arc::new(Models::bundled()?))?).into()),
     }
 }
@@ -370,35 +370,6 @@ fn simulated_figures(models: &Arc<Models>) -> Result<Report> {
         }));
     }
     Ok(Report { figures, notes })
-}
-
-fn machines(data: &Data, folder: &str, name: &str) -> Result<Vec<Figure>> {
-    let row = machines::run(data, folder, &Arc::new(Models::bundled()?))?;
-    let of = |who: &str, what: &str, value: f64, unit: &str, higher: bool| {
-        Figure::new(format!("{name}, {}, {who}: {what}", row.machines), value, unit, higher)
-    };
-    let figure = |what: &str, value, unit, higher| of("halo", what, value, unit, higher);
-    let mut figures = vec![
-        figure("AUC-PR", row.auc_pr, "share", true),
-        figure("VUS-PR", row.vus_pr, "share", true).goal(0.5),
-        figure("event precision", row.event_precision, "share", true),
-        figure("event recall", row.event_recall, "share", true),
-        figure("incident precision", row.incident_precision, "share", true),
-        figure("incident recall", row.incident_recall, "share", true),
-        figure(
-            "false alerts",
-            row.false_alerts_per_series_per_day,
-            "/series/day",
-            false,
-        )
-        .goal(0.01),
-        figure("noise reduction", row.noise_reduction, "share", true),
-    ];
-    for baseline in &row.baselines {
-        figures.push(of(baseline.name, "AUC-PR", baseline.auc_pr, "share", true));
-        figures.push(of(baseline.name, "VUS-PR", baseline.vus_pr, "share", true));
-    }
-    Ok(figures)
 }
 
 fn nab_figures(rows: &[nab::NabRow]) -> Vec<Figure> {

@@ -1,13 +1,16 @@
 //! HTTP: questions, orders, the stream, ingest, health, and the console.
 
+mod alertmanager;
 mod api;
 mod body;
 pub mod console;
 mod demo;
 mod deploys;
 mod health;
+mod influx;
 mod logs;
 mod otlp;
+mod receivers;
 mod remote_write;
 mod reply;
 mod session;
@@ -15,6 +18,7 @@ mod watch;
 
 use crate::auth::Auth;
 use crate::backend::Backend;
+use crate::secrets::Secret;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
@@ -22,6 +26,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 pub use demo::{BASE as DEMO_WEBHOOK_BASE, Receiver};
+use engine::config::WebhookSecrets;
 use engine::handle::Handle;
 pub use remote_write::WriteLimits;
 pub(crate) use remote_write::shortened;
@@ -47,6 +52,8 @@ pub(crate) struct App {
     /// Remote-write requests that may be decoded at the same time.
     writes: Arc<Semaphore>,
     limits: WriteLimits,
+    /// By which senders of webhooks are known.
+    secrets: Arc<WebhookSecrets<Secret>>,
 }
 
 impl App {
@@ -62,6 +69,8 @@ pub struct ServeConfig {
     pub write_limits: WriteLimits,
     /// Answers the demo's remediation webhook. `None` outside `halo demo`.
     pub receiver: Option<Receiver>,
+    /// By which senders of webhooks are known.
+    pub secrets: WebhookSecrets<Secret>,
 }
 
 impl ServeConfig {
@@ -71,6 +80,7 @@ impl ServeConfig {
             auth,
             write_limits: WriteLimits::default(),
             receiver: None,
+            secrets: WebhookSecrets::default(),
         }
     }
 }
@@ -83,6 +93,7 @@ pub fn router(config: ServeConfig, backend: Arc<dyn Backend>, stopping: signal::
         stopping,
         writes: Arc::new(Semaphore::new(config.write_limits.concurrent)),
         limits: config.write_limits,
+        secrets: Arc::new(config.secrets),
     };
     let known = Router::new()
         .route("/api/query", post(api::query).fallback(reply::method_not_allowed))
@@ -101,16 +112,20 @@ pub fn router(config: ServeConfig, backend: Arc<dyn Backend>, stopping: signal::
             post(logs::loki).fallback(reply::method_not_allowed),
         )
         .route("/api/logs/json", post(logs::json).fallback(reply::method_not_allowed))
+        .merge(receivers::known())
+        .merge(alertmanager::routes())
+        .merge(influx::routes())
         .route("/metrics", get(health::metrics).fallback(reply::method_not_allowed))
         .route_layer(middleware::from_fn_with_state(app.clone(), session::authenticate));
     let open = Router::new()
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready))
+        .route("/ping", get(influx::ping))
         .route("/login", get(session::sign_in_page).post(session::sign_in))
         .route("/logout", post(session::sign_out))
         .route("/api/{*rest}", any(reply::no_such_route))
         .fallback(console::serve);
-    let mut router = known.merge(open).merge(otlp::routes());
+    let mut router = known.merge(receivers::signed()).merge(open).merge(otlp::routes());
     if let Some(receiver) = config.receiver {
         router = router.merge(demo::routes(receiver));
     }

@@ -174,12 +174,11 @@ impl World {
         let mut deploys = Vec::new();
         for (service, name) in self.entities().into_iter().enumerate() {
             let versions = self.version_at(service, until);
-            deploys.extend((1..=versions).map(|version| Deploy {
-                at: self.deployed_at(service, version),
-                entity: name.clone(),
-                version: format!("v{version}"),
-                note: String::new(),
-            }));
+            deploys.extend(
+                (1..=versions).map(|version| {
+                    Deploy::new(self.deployed_at(service, version), name.clone(), format!("v{version}"))
+                }),
+            );
         }
         deploys.sort_by(|a, b| (a.at, &a.entity).cmp(&(b.at, &b.entity)));
         deploys

@@ -1,5 +1,7 @@
 //! Checks against real servers. `cargo xtask test --only real` builds what they need and tells them where it is.
 
+mod alertmanager;
 mod durability;
+mod line_protocols;
 mod otel;
 mod prometheus;

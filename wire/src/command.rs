@@ -1,5 +1,6 @@
 //! Orders. Each is bound to the identity of its sender and audited.
 
+use crate::alert::{PostedAlert, Silence};
 use crate::incident::Verdict;
 use crate::status::Role;
 use crate::topology::{Deploy, Edge};
@@ -32,9 +33,22 @@ pub enum Command {
         #[serde(default)]
         note: String,
     },
-    /// A version went live.
+    /// A version went live, or something else was changed.
     RecordDeploy {
         deploy: Deploy,
+    },
+    /// Alerts that another system raised, or says to be over. `source` names who told.
+    ReceiveAlerts {
+        source: String,
+        alerts: Vec<PostedAlert>,
+    },
+    /// Silences alerts of other systems; one with the id of an existing silence replaces it.
+    SetSilence {
+        silence: Silence,
+    },
+    /// Ends a silence now.
+    ExpireSilence {
+        id: String,
     },
     /// Declare a dependency.
     DeclareEdge {
@@ -60,6 +74,9 @@ impl Command {
             | Self::Resolve { .. }
             | Self::Feedback { .. }
             | Self::RecordDeploy { .. }
+            | Self::ReceiveAlerts { .. }
+            | Self::SetSilence { .. }
+            | Self::ExpireSilence { .. }
             | Self::DeclareEdge { .. }
             | Self::TrainModels
             | Self::RevertModels

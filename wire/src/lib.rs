@@ -3,8 +3,8 @@
 //! Serde only: no IO, no clock, no async runtime, so the same types compile for the server, the desktop shell and WASM.
 //! The engine keeps its own types and converts at its rim (`engine::view`); what is here is what a reader of the API sees.
 //!
-//! Read in this order: [`id`] and [`time`] name things; [`series`], [`topology`], [`incident`], [`prediction`],
-//! [`proposal`], [`signal`] and [`status`] describe them; [`stream`] keeps a live copy up to date; [`query`] and [`command`] are the
+//! Read in this order: [`id`] and [`time`] name things; [`series`], [`topology`], [`alert`], [`incident`],
+//! [`prediction`], [`proposal`], [`signal`] and [`status`] describe them; [`stream`] keeps a live copy up to date; [`query`] and [`command`] are the
 //! two calls.
 //!
 //! Compatibility: [`VERSION`] counts breaking changes. Adding an optional field (`#[serde(default)]`) is not one.
@@ -16,6 +16,7 @@ pub mod time;
 pub mod series;
 pub mod topology;
 
+pub mod alert;
 pub mod incident;
 pub mod prediction;
 pub mod proposal;

@@ -1,10 +1,12 @@
 //! Questions and their answers. Asking changes nothing.
 
+use crate::alert::{Alert, Silence};
 use crate::incident::IncidentDetail;
 use crate::proposal::AuditEntry;
 use crate::series::{SeriesDetail, SeriesSummary};
 use crate::signal::{LogRecord, Page, SignalFilter, SpanRecord};
 use crate::stream::Snapshot;
+use crate::topology::Deploy;
 use crate::{EntityId, IncidentId, SeriesId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -46,6 +48,27 @@ pub enum Query {
     Logs(SignalFilter),
     /// Spans that are still kept, newest first.
     Spans(SignalFilter),
+    /// Deploys, annotations and other changes that touch a span of time and carry all of `tags`, newest first.
+    Changes {
+        #[serde(default)]
+        from: Option<Timestamp>,
+        #[serde(default)]
+        to: Option<Timestamp>,
+        #[serde(default)]
+        tags: Vec<String>,
+        /// One of `tags` is enough.
+        #[serde(default)]
+        any_tag: bool,
+        #[serde(default)]
+        limit: Option<u32>,
+    },
+    /// Alerts of other systems that are not over, by fingerprint; with `resolved` also the latest that are.
+    Alerts {
+        #[serde(default)]
+        resolved: bool,
+    },
+    /// Silences, the latest end first; expired ones for as long as they are kept.
+    Silences,
 }
 
 /// An answer; the variant follows the question.
@@ -59,6 +82,11 @@ pub enum Reply {
     Audit(Vec<AuditEntry>),
     Logs(Page<LogRecord>),
     Spans(Page<SpanRecord>),
+    Changes(Vec<Deploy>),
+    Alerts(Vec<Alert>),
+    Silences(Vec<Silence>),
+    /// A silence as it is kept from now on.
+    Silence(Silence),
     /// A command was done; the text says what was done.
     Done(String),
 }

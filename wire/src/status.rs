@@ -15,6 +15,9 @@ pub struct Source {
     /// Lines of logs or spans taken in.
     #[serde(default)]
     pub records: u64,
+    /// What came that is no sample: changes, alerts.
+    #[serde(default)]
+    pub events: u64,
     /// Everything refused, by reason, sorted by reason.
     pub rejected: Vec<(String, u64)>,
     /// Time of the newest sample, on the source's own clock.

@@ -52,12 +52,102 @@ pub struct Topology {
     pub edges: Vec<Edge>,
 }
 
-/// A version going live.
+/// What was changed. Whatever it is, an onset shortly after it makes its entity suspect; an annotation is only shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// A version went live.
+    #[default]
+    Deploy,
+    /// An older version went live again.
+    Rollback,
+    /// It was taken away.
+    Removal,
+    Config,
+    Flag,
+    Scale,
+    /// A note of a person or a tool: nothing is concluded from it.
+    Annotation,
+    /// Written by a newer peer that knows more kinds.
+    #[serde(other)]
+    Other,
+}
+
+impl ChangeKind {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Rollback => "rollback",
+            Self::Removal => "removal",
+            Self::Config => "config",
+            Self::Flag => "flag",
+            Self::Scale => "scale",
+            Self::Annotation => "annotation",
+            Self::Other => "other",
+        }
+    }
+
+    /// Whether it may be the cause of something.
+    pub const fn may_be_a_cause(self) -> bool {
+        !matches!(self, Self::Annotation)
+    }
+}
+
+/// A version going live, or another change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deploy {
     pub at: Timestamp,
+    /// [`Deploy::EVERYTHING`] if the change is of no entity in particular.
     pub entity: EntityId,
+    /// The version; of a change without one, what it is in a few words.
     pub version: String,
     #[serde(default)]
     pub note: String,
+    #[serde(default)]
+    pub kind: ChangeKind,
+    /// Who told: `github`, `grafana_annotations`; empty for a plain call.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// The sender's name for this very change: told twice under one name, it is recorded once. Empty: it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Its end, if it took a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+impl Deploy {
+    /// The entity of a change that is of none in particular.
+    pub const EVERYTHING: &'static str = "*";
+
+    /// `version` of `entity` went live.
+    pub fn new(at: Timestamp, entity: impl Into<EntityId>, version: impl Into<String>) -> Self {
+        Self {
+            at,
+            entity: entity.into(),
+            version: version.into(),
+            note: String::new(),
+            kind: ChangeKind::default(),
+            source: String::new(),
+            id: String::new(),
+            tags: Vec::new(),
+            until: None,
+        }
+    }
+
+    /// Whether a chart of `entity` shows it.
+    pub fn concerns(&self, entity: &EntityId) -> bool {
+        self.entity == *entity || self.entity.as_str() == Self::EVERYTHING
+    }
+
+    /// Whether `other` tells of the same change.
+    pub fn is_same_change(&self, other: &Self) -> bool {
+        if !self.id.is_empty() && !other.id.is_empty() {
+            return self.id == other.id && self.source == other.source;
+        }
+        (self.at, &self.entity, &self.version) == (other.at, &other.entity, &other.version)
+    }
 }

@@ -87,6 +87,13 @@ pub(crate) const PROMETHEUS: &[Need] = &[
         Probe::Program("prometheus-node-exporter"),
         "real metrics for it to scrape",
     ),
+    need(
+        "prometheus-alertmanager",
+        Probe::Program("amtool"),
+        "amtool asks Halo as an Alertmanager",
+    ),
+    need("python3-statsd", Probe::Package, "a StatsD client sends to Halo"),
+    need("python3-influxdb", Probe::Package, "an InfluxDB client writes to Halo"),
 ];
 
 /// A real browser and what drives it.

@@ -116,6 +116,9 @@ fn SourceCard(source: Source) -> impl IntoView {
                 {(source.records > 0).then(|| view! {
                     <div><dt>"Lines and spans"</dt><dd class="num" data-testid="source-records">{format::count(source.records)}</dd></div>
                 })}
+                {(source.events > 0).then(|| view! {
+                    <div><dt>"Events"</dt><dd class="num" data-testid="source-events">{format::count(source.events)}</dd></div>
+                })}
                 <div>
                     <dt>"Last arrival"</dt>
                     <dd class="num">
@@ -148,6 +151,8 @@ fn Connect() -> impl IntoView {
     let origin = origin.unwrap_or_else(|| "http://127.0.0.1:7700".to_owned());
     let write = format!("remote_write:\n  - url: {origin}/api/v1/write");
     let otlp = format!("OTEL_EXPORTER_OTLP_ENDPOINT={origin}\nOTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf");
+    let host = origin.split("://").nth(1).unwrap_or(&origin);
+    let alerts = format!("alerting:\n  alertmanagers:\n    - static_configs:\n        - targets: [\"{host}\"]");
     let deploy = format!(
         "curl -X POST {origin}/api/deploys \\\n  -H 'content-type: application/json' \\\n  -d '{{\"entity\": \"checkout\", \"version\": \"v2.3\"}}'"
     );
@@ -156,6 +161,7 @@ fn Connect() -> impl IntoView {
             <h2 class="card__title" id="connect">"Connect"</h2>
             <Snippet title="Prometheus, in prometheus.yml" text=write />
             <Snippet title="OpenTelemetry, in the environment of an application" text=otlp />
+            <Snippet title="Its alerts too, in prometheus.yml" text=alerts />
             <Snippet title="Deploys, from your pipeline" text=deploy />
         </section>
     }

@@ -299,12 +299,9 @@ fn a_deploy_shortly_before_is_named_and_tips_the_scale() {
         ("web", "latency", 30.0, 0),
     ];
     let mut world = World::new(SHOP);
-    world.correlator.record_deploy(Deploy {
-        at: START - 120_000,
-        entity: "search".into(),
-        version: "v2.3".to_owned(),
-        note: String::new(),
-    });
+    world
+        .correlator
+        .record_deploy(Deploy::new(START - 120_000, "search", "v2.3"));
     world.play(6, &faults);
     let incident = world.only();
     assert_eq!(

@@ -346,28 +346,81 @@ fn fused_inference_agrees_with_candle() {
     }
 }
 
+/// What each series is given, sample by sample, in batches of an instant each, in the order that `order` makes of the slots.
+fn in_batches(
+    series: &[Rows],
+    entity: impl Fn(usize) -> String,
+    mut order: impl FnMut(&mut [(usize, Timestamp, f64)]),
+) -> Vec<Vec<Detection>> {
+    let mut together = detector();
+    for n in 0..series.len() {
+        together.add_series(&info_from_labels(&Labels::of(
+            &entity(n),
+            "requests",
+            Some(&n.to_string()),
+        )));
+    }
+    let mut found = vec![Vec::new(); series.len()];
+    for t in 0..series[0].len() {
+        let samples = series
+            .iter()
+            .enumerate()
+            .map(|(slot, rows)| (slot, rows[t].0, rows[t].1));
+        let mut batch: Vec<_> = samples.collect();
+        order(&mut batch);
+        let mut out = Vec::new();
+        together.observe_batch(&batch, Effort::Full, &mut out);
+        for (sample, detection) in batch.iter().zip(out) {
+            found[sample.0].push(detection);
+        }
+    }
+    found
+}
+
 #[test]
 fn a_batch_gives_each_series_what_it_gets_alone_in_any_order() {
     let series: Vec<Rows> = (0..21).map(|seed| daily(160, 60, seed)).collect();
-    let mut together = detector();
-    for _ in 0..series.len() {
-        together.add_series(&info("requests"));
-    }
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(13);
-    let alone: Vec<Vec<Detection>> = series.iter().map(|rows| run("requests", rows, Effort::Full)).collect();
-    for t in 0..160 {
-        let mut batch: Vec<(usize, Timestamp, f64)> = series
-            .iter()
-            .enumerate()
-            .map(|(slot, rows)| (slot, rows[t].0, rows[t].1))
-            .collect();
-        rand::seq::SliceRandom::shuffle(batch.as_mut_slice(), &mut rng);
-        let mut out = Vec::new();
-        together.observe_batch(&batch, Effort::Full, &mut out);
-        for (sample, detection) in batch.iter().zip(&out) {
-            assert_eq!(detection, &alone[sample.0][t], "series {} sample {t}", sample.0);
-        }
+    let together = in_batches(
+        &series,
+        |n| format!("service-{n}"),
+        |batch| rand::seq::SliceRandom::shuffle(batch, &mut rng),
+    );
+    for (rows, found) in series.iter().zip(together) {
+        let alone = run("requests", rows, Effort::Full);
+        let series = found[0].series;
+        let alone: Vec<Detection> = alone.into_iter().map(|d| Detection { series, ..d }).collect();
+        assert_eq!(found, alone);
     }
+}
+
+#[test]
+fn the_metrics_of_an_entity_are_judged_jointly_in_any_order() {
+    let mut series: Vec<Rows> = (0..6).map(|seed| daily(700, 60, seed)).collect();
+    // Each a little off, none by much.
+    let off = |i: usize| (600..640).contains(&i);
+    for (i, row) in series.iter_mut().flat_map(|rows| rows.iter_mut().enumerate()) {
+        row.1 += if off(i) { 7.0 } else { 0.0 };
+    }
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(14);
+    let one = |_| "cart".to_owned();
+    let plain = in_batches(&series, one, |_| {});
+    let shuffled = in_batches(&series, one, |batch| rand::seq::SliceRandom::shuffle(batch, &mut rng));
+    assert_eq!(plain, shuffled);
+    let apart = in_batches(&series, |n| format!("service-{n}"), |_| {});
+    let forest = |found: &[Vec<Detection>]| -> f32 {
+        let scores = found
+            .iter()
+            .flat_map(|found| &found[600..620])
+            .filter_map(|d| d.votes.forest);
+        scores.map(|vote| vote.score).sum()
+    };
+    assert!(
+        forest(&plain) > 1.05 * forest(&apart),
+        "{} {}",
+        forest(&plain),
+        forest(&apart)
+    );
 }
 
 /// Values of every kind that floating point knows, most of them ordinary.

@@ -12,6 +12,7 @@ mod columns;
 mod seed;
 mod slot;
 mod surprise;
+mod tracker;
 
 pub use before::BaselineBefore;
 pub(crate) use columns::{Columns, ProfileColumns, SeasonColumns};
@@ -24,6 +25,7 @@ use super::season::{Season, SeasonAt};
 use super::zone::{LocalClock, Moment};
 use super::{FEATURES, Outlook};
 use borrow::Families;
+use tracker::Tracker;
 use wire::Timestamp;
 
 /// Samples that open a baseline: median level, median step, first scale.
@@ -69,13 +71,6 @@ pub struct Baselines {
     families: Families,
     /// What the last sample met, see [`Baselines::before`].
     before: Option<BaselineBefore>,
-}
-
-/// Level and recent error of one candidate forecaster. A negative error: its season is not known yet.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tracker {
-    level: f64,
-    error: f64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -466,23 +461,6 @@ impl State {
     /// Samples that the long-term level remembers: a day of them, within reason.
     fn slow_memory(&self) -> f64 {
         (86_400_000.0 / self.step_ms.max(1) as f64).clamp(256.0, 2880.0)
-    }
-}
-
-impl Tracker {
-    fn learn(&mut self, r: f64, gain: f64, floor: f64, relearning: bool, seen: u64) {
-        let scale = (TO_SIGMA * self.error).max(floor);
-        let far = r.abs() > OUTLIER * scale;
-        if relearning {
-            self.level += gain.max(0.25) * r;
-        } else {
-            let pull = if far { scale } else { CLIP * scale };
-            self.level += gain * r.clamp(-pull, pull);
-        }
-        let memory = ERROR_MEMORY.min(seen as f64 + 1.0);
-        // Outliers teach the spread slowly: an incident must not blind the series, real bursts must count in the end.
-        let weight = if far && !relearning { 0.25 } else { 1.0 };
-        self.error += weight / memory * (r.abs().min(4.0 * scale) - self.error);
     }
 }
 

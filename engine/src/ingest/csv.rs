@@ -178,12 +178,10 @@ pub fn read_deploys(reader: impl Read, file: &str) -> Result<Vec<Deploy>> {
         &["timestamp", "entity", "version"],
         &["note"],
         |_, cells| {
-            deploys.push(Deploy {
-                at: parse_time(&cells[0]).map_err(|e| (0, e))?,
-                entity: entity(cells, 1)?,
-                version: cells[2].clone(),
-                note: cells[3].clone(),
-            });
+            let at = parse_time(&cells[0]).map_err(|e| (0, e))?;
+            let mut deploy = Deploy::new(at, entity(cells, 1)?, cells[2].clone());
+            deploy.note.clone_from(&cells[3]);
+            deploys.push(deploy);
             Ok(())
         },
     )?;

@@ -5,13 +5,17 @@
 //! the engine carries out. So commands cannot race, and a test can drive it step by step.
 
 mod command;
+mod events;
+mod markers;
 mod models;
 mod remedy;
 mod snapshot;
 
+use super::alarm::Alarms;
 use super::brain::{Brain, BrainOutput, Ids};
 use super::message::{Clocks, ModelsOrder, Observed, Tally};
 use super::silence::Silences;
+use crate::alert::AlertBook;
 use crate::config::Config;
 use crate::correlate::{ChangeKind, Incident, IncidentChange, IncidentIds, Observation};
 use crate::decide::audit::AuditChain;
@@ -24,13 +28,13 @@ use crate::series::MetricClass;
 pub(crate) use models::TRAINED_AT;
 use remedy::Remedies;
 use snapshot::{Rate, SourceStats};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use wire::alert::{Alert, Silence};
 use wire::incident::IncidentDetail;
 use wire::prediction::Prediction;
 use wire::proposal::{AuditEntry, Proposal};
-use wire::series::{Marker, MarkerKind};
 use wire::status::{Model, Provisional, Replay};
 use wire::topology::{Deploy, Edge};
 use wire::{IncidentId, PredictionId, Timestamp};
@@ -70,7 +74,13 @@ pub(crate) enum Effect {
     SavePrediction(Box<Prediction>),
     SaveProposal(Box<Proposal>),
     SaveDeploy(Deploy),
+    /// Told again: the store may have refused it the first time.
+    KeepDeploy(Deploy),
     SaveEdge(Edge),
+    SaveAlert(Box<Alert>),
+    SaveSilence(Silence),
+    /// Documents of the store that are of no more use.
+    Forget(Vec<String>),
     AppendAudit(AuditEntry),
     /// A small value to keep, as JSON.
     SaveSetting {
@@ -98,6 +108,8 @@ pub(crate) struct Restored {
     pub(crate) proposals: Vec<Proposal>,
     pub(crate) deploys: Vec<Deploy>,
     pub(crate) edges: Vec<Edge>,
+    pub(crate) alerts: Vec<Alert>,
+    pub(crate) silences: Vec<Silence>,
     pub(crate) audit: AuditChain,
     pub(crate) kill_switch: bool,
     pub(crate) thresholds: Thresholds,
@@ -128,8 +140,11 @@ pub(crate) struct Coordinator {
     predictions: BTreeMap<PredictionId, Prediction>,
     proposals: BTreeMap<wire::ProposalId, Proposal>,
     remedies: Remedies,
-    /// Oldest first.
-    deploys: Vec<Deploy>,
+    /// Oldest first, bounded.
+    deploys: VecDeque<Deploy>,
+    /// Of other systems.
+    book: AlertBook,
+    alarms: Alarms,
     edges: BTreeSet<Edge>,
     edges_by_lane: BTreeMap<Edge, LaneName>,
     sources: BTreeMap<Arc<str>, SourceStats>,
@@ -158,6 +173,9 @@ pub(crate) struct Coordinator {
     incidents_opened: u64,
     provisional: Provisional,
 }
+
+/// Deploys and other changes in memory at most; the store has all.
+const MAX_DEPLOYS: usize = 10_000;
 
 /// Two anomalous samples of a series this many steps apart belong to one span: one alert of a tool without correlation.
 const ALERT_GAP_STEPS: i64 = 3;
@@ -213,7 +231,9 @@ impl Coordinator {
             predictions: restored.predictions.into_iter().map(|p| (p.id.clone(), p)).collect(),
             proposals: restored.proposals.into_iter().map(|p| (p.id.clone(), p)).collect(),
             remedies,
-            deploys: Vec::new(),
+            deploys: VecDeque::new(),
+            book: AlertBook::restore(restored.alerts, restored.silences, now),
+            alarms: Alarms::default(),
             edges: BTreeSet::new(),
             edges_by_lane: BTreeMap::new(),
             sources: BTreeMap::new(),
@@ -271,10 +291,15 @@ impl Coordinator {
     }
 
     pub(crate) fn record_deploy(&mut self, lane: LaneName, deploy: Deploy) {
-        if let Some(lane) = self.lanes.get_mut(&lane) {
+        if deploy.kind.may_be_a_cause()
+            && let Some(lane) = self.lanes.get_mut(&lane)
+        {
             lane.brain.record_deploy(deploy.clone());
         }
-        self.deploys.push(deploy);
+        if self.deploys.len() == MAX_DEPLOYS {
+            self.deploys.pop_front();
+        }
+        self.deploys.push_back(deploy);
     }
 
     /// How far the recording has come.
@@ -374,6 +399,9 @@ impl Coordinator {
             for (source, silences) in &mut lane.silences {
                 silences.tell(source, lane.brain.correlator.graph(), series, &mut pending);
             }
+            if *name == LaneName::Wall {
+                self.alarms.tell(&self.book, now, &mut pending);
+            }
             pending.sort_by_key(|o| (o.detection.at, o.detection.series));
             let mut out = std::mem::take(&mut lane.looked_ahead);
             lane.brain.step(lane.clock, &pending, &mut out);
@@ -387,6 +415,10 @@ impl Coordinator {
             self.prediction_changed(change.prediction, now, effects);
         }
         self.expire_proposals(now, effects);
+        let forgotten = self.book.advance(now);
+        if !forgotten.is_empty() {
+            effects.push(Effect::Forget(forgotten));
+        }
         self.train_by_calendar(now, effects);
     }
 
@@ -443,41 +475,6 @@ impl Coordinator {
             .map(|p| p.id.clone())
             .collect();
         Some(detail)
-    }
-
-    /// Deploys and incidents that touch an entity, as markers for its charts.
-    pub(crate) fn markers(&self, entity: &wire::EntityId) -> Vec<Marker> {
-        let mut markers: Vec<Marker> = self
-            .deploys
-            .iter()
-            .filter(|d| d.entity == *entity)
-            .map(|d| Marker {
-                at: d.at,
-                kind: MarkerKind::Deploy,
-                text: d.version.clone(),
-            })
-            .collect();
-        for incident in self
-            .lanes
-            .values()
-            .flat_map(|lane| lane.brain.correlator.incidents())
-            .filter(|i| i.entities.contains(entity))
-        {
-            markers.push(Marker {
-                at: incident.started,
-                kind: MarkerKind::IncidentStart,
-                text: incident.id.to_string(),
-            });
-            if let Some(ended) = incident.ended {
-                markers.push(Marker {
-                    at: ended,
-                    kind: MarkerKind::IncidentEnd,
-                    text: incident.id.to_string(),
-                });
-            }
-        }
-        markers.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.text.cmp(&b.text)));
-        markers
     }
 
     /// Each source's clock: what "now" means for its series.

@@ -121,6 +121,11 @@ const ENTITY_LABELS: &[&str] = &[
     "job",
 ];
 
+/// The entity that labels name, the best label first; `None`: none of them does.
+pub fn entity_of<'a>(label: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
+    ENTITY_LABELS.iter().find_map(|name| label(name))
+}
+
 /// Reads entity, metric, class and, as far as the name tells it, kind out of a label set.
 pub fn info_from_labels(labels: &Labels) -> SeriesInfo {
     let metric = labels.get("__name__").unwrap_or("value").to_owned();
@@ -128,10 +133,7 @@ pub fn info_from_labels(labels: &Labels) -> SeriesInfo {
         .get("statistic")
         .or_else(|| labels.get("quantile"))
         .map(str::to_owned);
-    let entity = ENTITY_LABELS
-        .iter()
-        .find_map(|name| labels.get(name))
-        .unwrap_or("default");
+    let entity = entity_of(|name| labels.get(name)).unwrap_or("default");
     let mut info = SeriesInfo {
         id: labels.id(),
         entity: EntityId::from(entity),

@@ -13,8 +13,10 @@ use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+use wire::alert::{Alert, Silence};
 use wire::prediction::Prediction;
 use wire::proposal::Proposal;
+use wire::topology::{ChangeKind, Deploy};
 use wire::{EntityId, SeriesId, Timestamp};
 
 /// Version of the JSON of incidents, predictions and proposals. Older ones are converted on reading.
@@ -116,6 +118,8 @@ impl Store for SqliteStore {
             incidents: self.documents::<Incident>("incident").await?,
             predictions: self.documents::<Prediction>("prediction").await?,
             proposals: self.documents::<Proposal>("proposal").await?,
+            alerts: self.documents::<Alert>("alert").await?,
+            silences: self.documents::<Silence>("silence").await?,
             ..Saved::default()
         };
         for row in sqlx::query("SELECT id, source, info FROM series ORDER BY id")
@@ -146,16 +150,11 @@ impl Store for SqliteStore {
                 .audit
                 .push(parse("audit", &seq.to_string(), row.try_get("body")?)?);
         }
-        for row in sqlx::query("SELECT at_ms, entity, version, note FROM deploys ORDER BY at_ms, entity, version")
+        for row in sqlx::query("SELECT * FROM deploys ORDER BY at_ms, entity, version")
             .fetch_all(&self.pool)
             .await?
         {
-            saved.deploys.push(wire::topology::Deploy {
-                at: Timestamp(row.try_get("at_ms")?),
-                entity: EntityId(row.try_get("entity")?),
-                version: row.try_get("version")?,
-                note: row.try_get("note")?,
-            });
+            saved.deploys.push(deploy(&row)?);
         }
         for row in sqlx::query("SELECT caller, callee FROM edges ORDER BY caller, callee")
             .fetch_all(&self.pool)
@@ -289,11 +288,16 @@ async fn apply(transaction: &mut Transaction<'_, Sqlite>, change: &Change) -> Re
                 .await?;
         }
         Change::Deploy(deploy) => {
-            sqlx::query("INSERT OR REPLACE INTO deploys (at_ms, entity, version, note) VALUES (?, ?, ?, ?)")
+            sqlx::query("INSERT OR REPLACE INTO deploys (at_ms, entity, version, note, kind, source, change_id, tags, until_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
                 .bind(deploy.at.as_millis())
                 .bind(deploy.entity.as_str())
                 .bind(&deploy.version)
                 .bind(&deploy.note)
+                .bind(deploy.kind.as_str())
+                .bind(&deploy.source)
+                .bind(&deploy.id)
+                .bind(json(&deploy.tags))
+                .bind(deploy.until.map(Timestamp::as_millis))
                 .execute(&mut **transaction)
                 .await?;
         }
@@ -304,6 +308,8 @@ async fn apply(transaction: &mut Transaction<'_, Sqlite>, change: &Change) -> Re
                 .execute(&mut **transaction)
                 .await?;
         }
+        Change::Alert(alert) => document(transaction, "alert", &alert.fingerprint, &json(alert)).await?,
+        Change::Silence(silence) => document(transaction, "silence", &silence.id, &json(silence)).await?,
         Change::Setting { key, value } => set(transaction, key, value).await?,
     }
     Ok(())
@@ -327,6 +333,24 @@ async fn set(transaction: &mut Transaction<'_, Sqlite>, key: &str, value: &str) 
         .execute(&mut **transaction)
         .await?;
     Ok(())
+}
+
+fn deploy(row: &SqliteRow) -> Result<Deploy> {
+    let version: String = row.try_get("version")?;
+    let kind: String = row.try_get("kind")?;
+    let until_ms: Option<i64> = row.try_get("until_ms")?;
+    Ok(Deploy {
+        at: Timestamp(row.try_get("at_ms")?),
+        entity: EntityId(row.try_get("entity")?),
+        note: row.try_get("note")?,
+        // A name that a newer version wrote is read as another kind.
+        kind: serde_json::from_value(kind.into()).unwrap_or(ChangeKind::Other),
+        source: row.try_get("source")?,
+        id: row.try_get("change_id")?,
+        tags: parse("deploy", &version, row.try_get("tags")?)?,
+        until: until_ms.map(Timestamp),
+        version,
+    })
 }
 
 fn series_id(row: &SqliteRow) -> Result<SeriesId> {

@@ -5,8 +5,9 @@ use super::log::Position;
 use super::sqlite::SqliteStore;
 use super::{Change, Saved, Store};
 use crate::series::{Labels, info_from_labels};
+use wire::alert::{Alert, AlertState, Pairs, Silence, SilenceState};
 use wire::proposal::AuditEntry;
-use wire::topology::{Deploy, Edge};
+use wire::topology::{ChangeKind, Deploy, Edge};
 use wire::{SeriesId, Timestamp};
 
 async fn passes(store: &dyn Store) {
@@ -17,11 +18,38 @@ async fn passes(store: &dyn Store) {
         caller: "web".into(),
         callee: "db".into(),
     };
-    let deploy = Deploy {
-        at: Timestamp(5),
-        entity: "web".into(),
-        version: "v2".to_owned(),
-        note: String::new(),
+    let deploy = Deploy::new(Timestamp(5), "web", "v2");
+    let annotation = Deploy {
+        kind: ChangeKind::Annotation,
+        source: "grafana_annotations".to_owned(),
+        id: "7".to_owned(),
+        tags: vec!["night".to_owned(), "a,b".to_owned()],
+        until: Some(Timestamp(9)),
+        ..Deploy::new(Timestamp(6), Deploy::EVERYTHING, "load test")
+    };
+    let alert = Alert {
+        fingerprint: "00000000000000aa".to_owned(),
+        labels: [("alertname".to_owned(), "Full".to_owned())].into(),
+        annotations: Pairs::new(),
+        starts_at: Timestamp(1),
+        ends_at: Timestamp(2),
+        updated_at: Timestamp(1),
+        timeout: true,
+        generator_url: String::new(),
+        source: "test".to_owned(),
+        entity: None,
+        state: AlertState::Active,
+        silenced_by: Vec::new(),
+    };
+    let silence = Silence {
+        id: "a silence".to_owned(),
+        matchers: Vec::new(),
+        starts_at: Timestamp(1),
+        ends_at: Timestamp(2),
+        updated_at: Timestamp(1),
+        created_by: "ada".to_owned(),
+        comment: String::new(),
+        state: SilenceState::Pending,
     };
     let entry = |seq, text: &str| AuditEntry {
         seq,
@@ -40,6 +68,9 @@ async fn passes(store: &dyn Store) {
         Change::Edge(edge.clone()),
         Change::Edge(edge.clone()),
         Change::Deploy(deploy.clone()),
+        Change::Deploy(annotation.clone()),
+        Change::Alert(alert.clone()),
+        Change::Silence(silence.clone()),
         Change::Audit(entry(1, "one")),
         Change::Setting {
             key: "kill_switch",
@@ -55,8 +86,9 @@ async fn passes(store: &dyn Store) {
     assert_eq!(saved.series, [(info.clone(), "test".to_owned())]);
     assert_eq!(
         (saved.edges, saved.deploys, saved.audit),
-        (vec![edge], vec![deploy], vec![entry(1, "one")])
+        (vec![edge], vec![deploy, annotation], vec![entry(1, "one")])
     );
+    assert_eq!((saved.alerts, saved.silences), (vec![alert], vec![silence]));
     assert_eq!(saved.settings.get("kill_switch").map(String::as_str), Some("false"));
 
     // All or nothing, and the audit chain is not rewritten.

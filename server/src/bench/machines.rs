@@ -1,8 +1,8 @@
 //! SMD and JumpStarter: many metrics of one machine or service, labelled as a whole. Trained on the unlabelled half; next to
 //! a random score, a windowed Gaussian and the mean z-score, on the same series, in one table.
 
-use super::Data;
 use super::baselines::{Random, absolute_z, windowed_gaussian};
+use super::{Data, Figure};
 use crate::backtest::score::{Labelled, Ledger, Ranking, rank, summarize, together};
 use crate::backtest::{Input, Mode, Options, replay};
 use engine::detect::{Effort, Models};
@@ -63,6 +63,36 @@ pub(super) fn run(data: &Data, folder: &str, models: &Arc<Models>) -> Result<Mac
         row.add_baselines(&baselines(&input, options.train_rows), entries.len() as f64);
     }
     Ok(row)
+}
+
+/// The figures of one data set, under `name`.
+pub(super) fn figures(data: &Data, folder: &str, name: &str) -> Result<Vec<Figure>> {
+    let row = run(data, folder, &Arc::new(Models::bundled()?))?;
+    let of = |who: &str, what: &str, value: f64, unit: &str, higher: bool| {
+        Figure::new(format!("{name}, {}, {who}: {what}", row.machines), value, unit, higher)
+    };
+    let figure = |what: &str, value, unit, higher| of("halo", what, value, unit, higher);
+    let mut figures = vec![
+        figure("AUC-PR", row.auc_pr, "share", true),
+        figure("VUS-PR", row.vus_pr, "share", true).goal(0.5),
+        figure("event precision", row.event_precision, "share", true),
+        figure("event recall", row.event_recall, "share", true),
+        figure("incident precision", row.incident_precision, "share", true),
+        figure("incident recall", row.incident_recall, "share", true),
+        figure(
+            "false alerts",
+            row.false_alerts_per_series_per_day,
+            "/series/day",
+            false,
+        )
+        .goal(0.01),
+        figure("noise reduction", row.noise_reduction, "share", true),
+    ];
+    for baseline in &row.baselines {
+        figures.push(of(baseline.name, "AUC-PR", baseline.auc_pr, "share", true));
+        figures.push(of(baseline.name, "VUS-PR", baseline.vus_pr, "share", true));
+    }
+    Ok(figures)
 }
 
 /// The ranking of every baseline. Each scores the series one by one; the scores of a machine are put together as the

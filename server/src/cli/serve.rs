@@ -129,6 +129,7 @@ async fn run(
     let auth = Auth::new(place.listen, place.insecure_listen, TokenFile::open(&config.data_dir)?)?;
     let serve_config = ServeConfig {
         receiver: receiver.clone(),
+        secrets: crate::secrets::read(&config.webhooks)?,
         ..ServeConfig::new(auth)
     };
     let server = Server::bind(place.listen, serve_config).await.with_context(|| {

@@ -1,4 +1,4 @@
-//! `POST /api/deploys`: a version went live. What a release pipeline calls, so it may leave the time out and gets told
+//! `POST /api/deploys`: a version went live, or something else was changed (`kind`). What a release pipeline calls, so it may leave the time out and gets told
 //! which field is wrong.
 
 use super::App;
@@ -9,15 +9,17 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use serde::Deserialize;
+use wire::Timestamp;
 use wire::command::Command;
 use wire::query::{ApiError, ErrorKind, Reply};
 use wire::status::{Identity, Role};
-use wire::topology::Deploy;
-use wire::{EntityId, Timestamp};
+use wire::topology::{ChangeKind, Deploy};
 
 /// Longest entity or version.
 const MAX_NAME_BYTES: usize = 1024;
 const MAX_NOTE_BYTES: usize = 16 << 10;
+const MAX_TAGS: usize = 64;
+const MAX_TAG_BYTES: usize = 256;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +30,10 @@ struct Announcement {
     at: Option<At>,
     #[serde(default)]
     note: String,
+    #[serde(default)]
+    kind: ChangeKind,
+    #[serde(default)]
+    tags: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,6 +62,8 @@ fn checked(announcement: Announcement, now: Timestamp) -> Result<Deploy, ApiErro
         version,
         at,
         note,
+        kind,
+        tags,
     } = announcement;
     let invalid = |message: String| Err(ApiError::new(ErrorKind::Invalid, message));
     for (field, value) in [("entity", &entity), ("version", &version)] {
@@ -68,6 +76,14 @@ fn checked(announcement: Announcement, now: Timestamp) -> Result<Deploy, ApiErro
                 value.len()
             ));
         }
+    }
+    if kind == ChangeKind::Other {
+        return invalid("kind: must be deploy, rollback, removal, config, flag, scale or annotation".to_owned());
+    }
+    if tags.len() > MAX_TAGS || tags.iter().any(|tag| tag.is_empty() || tag.len() > MAX_TAG_BYTES) {
+        return invalid(format!(
+            "tags: at most {MAX_TAGS} of 1 to {MAX_TAG_BYTES} bytes are taken"
+        ));
     }
     if note.len() > MAX_NOTE_BYTES {
         return invalid(format!(
@@ -88,10 +104,10 @@ fn checked(announcement: Announcement, now: Timestamp) -> Result<Deploy, ApiErro
         },
     };
     Ok(Deploy {
-        at,
-        entity: EntityId(entity),
-        version,
         note,
+        kind,
+        tags,
+        ..Deploy::new(at, entity, version)
     })
 }
 
@@ -140,6 +156,15 @@ mod tests {
         check(
             r#"{"entity":"cart","version":"v2","when":1}"#,
             Err("unknown field `when`"),
+        );
+        check(r#"{"entity":"cart","version":"v2","kind":"config"}"#, Ok(77));
+        check(
+            r#"{"entity":"cart","version":"v2","kind":"coffee"}"#,
+            Err("kind: must be deploy, rollback"),
+        );
+        check(
+            r#"{"entity":"cart","version":"v2","tags":[""]}"#,
+            Err("tags: at most 64"),
         );
         check(
             &format!(r#"{{"entity":"{}","version":"v"}}"#, "x".repeat(2000)),

@@ -18,6 +18,11 @@ impl Failure {
     pub(super) fn new(status: StatusCode, error: ApiError) -> Self {
         Self { status, error }
     }
+
+    /// For an interface that writes errors in its own way.
+    pub(super) fn into_parts(self) -> (StatusCode, String) {
+        (self.status, self.error.message)
+    }
 }
 
 impl From<ApiError> for Failure {
@@ -84,7 +89,12 @@ pub(super) async fn no_such_route(uri: Uri) -> Failure {
 
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     let (allowed, uri) = match uri.path() {
-        "/api/watch" | "/metrics" => ("GET, HEAD", uri),
+        "/api/watch" | "/metrics" | "/api/v2/status" | "/api/v2/receivers" | "/api/v2/alerts/groups" => {
+            ("GET, HEAD", uri)
+        }
+        "/api/annotations" | "/api/v2/alerts" | "/api/v2/silences" => ("GET, HEAD, POST", uri),
+        "/api/webhooks/alertmanager" | "/api/webhooks/grafana" => ("POST, PUT", uri),
+        path if path.starts_with("/api/v2/silence/") => ("DELETE, GET, HEAD", uri),
         _ => ("POST", uri),
     };
     let message = format!("{} takes {allowed}, not {method}", uri.path());

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use engine::ingest::prometheus::DecodeError;
-use engine::ingest::{RejectReason, Rejection};
+use engine::ingest::registry::Registry;
+use engine::ingest::{IngestBatch, RejectReason, Rejection};
 use engine::pipeline::{IngestReport, Payload, TakeError, WriteError};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
@@ -26,6 +27,7 @@ struct Stub {
     /// What was taken, and how many bytes of it.
     taken: Arc<Mutex<Vec<(Payload, usize)>>>,
     failure: Option<ErrorKind>,
+    registry: Registry,
 }
 
 impl Stub {
@@ -35,6 +37,7 @@ impl Stub {
             take: Mutex::default(),
             taken: Arc::default(),
             failure: None,
+            registry: Registry::default(),
         }
     }
 }
@@ -66,6 +69,19 @@ impl Backend for Stub {
     fn max_request_bytes(&self) -> usize {
         1000
     }
+
+    async fn ingest(&self, _: &str, batch: IngestBatch) -> Result<IngestReport, engine::Error> {
+        Ok(IngestReport {
+            accepted: batch.samples.len() as u64,
+            rejections: batch.rejections,
+        })
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    async fn refused(&self, _: &str, _: &'static str, _: Vec<Rejection>) {}
 
     fn now(&self) -> Timestamp {
         Timestamp(1234)

@@ -4,7 +4,7 @@
 //! on Saturday it is wrong: every weekend would begin with an alert. So before a sample is called far off, the candidates with
 //! a longer season that have done as well are asked, and one that expected it speaks from now on.
 
-use super::{CANDIDATES, State};
+use super::State;
 
 /// Further than so many standard deviations from what is expected a sample is a surprise.
 pub(crate) const ASK_AT: f64 = 2.0;
@@ -26,9 +26,9 @@ impl State {
         let mut least = NEARER * surprise;
         let most_error = AS_GOOD * self.trackers[speaker].error;
         let mut best = speaker;
-        for kind in speaker / 2 + 1..CANDIDATES / 2 {
+        for (kind, offset) in offsets.iter().enumerate().skip(speaker / 2 + 1) {
             let k = 2 * kind + speaker % 2;
-            let Some(offset) = offsets[kind] else { continue };
+            let Some(offset) = *offset else { continue };
             let is_good = (0.0..=most_error).contains(&self.trackers[k].error);
             if is_good && off_by(k, offset) <= least {
                 least = off_by(k, offset);

@@ -11,7 +11,6 @@ use wire::incident::Verdict;
 use wire::query::{ApiError, ErrorKind, Reply};
 use wire::series::MetricClass;
 use wire::status::Identity;
-use wire::topology::Deploy;
 use wire::{IncidentId, Timestamp};
 
 impl Coordinator {
@@ -19,7 +18,8 @@ impl Coordinator {
     ///
     /// # Errors
     /// `Forbidden` if the role is not enough, `NotFound` for an unknown id, `Conflict` if somebody was faster or the plan
-    /// is not the one that was shown, `Invalid` if the order makes no sense. Nothing has changed then.
+    /// is not the one that was shown, `Invalid` if the order makes no sense. Nothing has changed then. `Unavailable` if alerts
+    /// found no room; the others were taken.
     pub(crate) fn command(
         &mut self,
         identity: &Identity,
@@ -64,6 +64,13 @@ impl Coordinator {
                 self.incident_order(who, feedback_name(verdict), change, &note, now, effects)
             }
             Command::RecordDeploy { deploy } => self.deployed(who, deploy, now, effects)?,
+            Command::ReceiveAlerts { source, alerts } => self.receive_alerts(&source, alerts, now, effects)?,
+            Command::SetSilence { silence } => {
+                return self.set_silence(who, silence, now, effects).map(Reply::Silence);
+            }
+            Command::ExpireSilence { id } => {
+                return self.expire_silence(who, &id, now, effects).map(Reply::Silence);
+            }
             Command::DeclareEdge { edge } => {
                 let text = format!("{} depends on {}", edge.caller, edge.callee);
                 if edge.caller == edge.callee {
@@ -158,29 +165,6 @@ impl Coordinator {
         self.audit(now, who, action, id.as_str(), note, effects);
         effects.push(Effect::SaveIncident(Box::new(change.incident)));
         format!("{id}: {}", past(action))
-    }
-
-    /// A version went live among the wall clock's sources.
-    pub(crate) fn deployed(
-        &mut self,
-        who: &str,
-        deploy: Deploy,
-        now: Timestamp,
-        effects: &mut Vec<Effect>,
-    ) -> Result<String, ApiError> {
-        for (field, value) in [("entity", deploy.entity.as_str()), ("version", deploy.version.as_str())] {
-            if value.trim().is_empty() || value.len() > 1024 {
-                return Err(ApiError::new(
-                    ErrorKind::Invalid,
-                    format!("deploy.{field}: must have 1 to 1024 characters"),
-                ));
-            }
-        }
-        let text = format!("{} {}", deploy.entity, deploy.version);
-        self.record_deploy(LaneName::Wall, deploy.clone());
-        effects.push(Effect::SaveDeploy(deploy));
-        self.audit(now, who, "deploy", &text, "", effects);
-        Ok(format!("deploy of {text} recorded"))
     }
 }
 

@@ -14,6 +14,7 @@ use wire::proposal::{Proposal, ProposalState};
 use wire::query::{ApiError, ErrorKind};
 use wire::series::MetricClass;
 use wire::status::Identity;
+use wire::topology::ChangeKind;
 use wire::{EntityId, IncidentId, ProposalId, Timestamp};
 
 /// A change this long before an incident, in its own time, may have caused it.
@@ -98,7 +99,11 @@ impl Coordinator {
             .deploys
             .iter()
             .rev()
-            .find(|d| d.entity == target && (0..=DEPLOY_WINDOW_MS).contains(&cause.onset.millis_since(d.at)))
+            .find(|d| {
+                d.kind == ChangeKind::Deploy
+                    && d.entity == target
+                    && (0..=DEPLOY_WINDOW_MS).contains(&cause.onset.millis_since(d.at))
+            })
             .map(|d| d.version.clone());
         Some(Situation {
             kind: TriggerKind::Incident,

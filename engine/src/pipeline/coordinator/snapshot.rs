@@ -28,6 +28,8 @@ pub(super) struct SourceStats {
     pub(super) samples: u64,
     /// Lines of logs and spans.
     pub(super) records: u64,
+    /// Changes and alerts.
+    pub(super) events: u64,
     pub(super) rejected: BTreeMap<RejectReason, u64>,
     pub(super) last_at: Option<Timestamp>,
     pub(super) last_seen: Option<Timestamp>,
@@ -50,6 +52,8 @@ impl SourceStats {
     fn state(&self, now: Timestamp) -> SourceState {
         match self.last_seen {
             _ if self.finished => SourceState::Finished,
+            // Who sends a change now and then owes no sample.
+            Some(_) if self.samples == 0 && self.events > 0 => SourceState::Live,
             None => SourceState::Waiting,
             Some(seen) if now.millis_since(seen) > STALE_AFTER_MS => SourceState::Stale,
             Some(_) => SourceState::Live,
@@ -106,6 +110,7 @@ impl Coordinator {
                 samples: stats.samples,
                 series: tally.series_by_source.get(name).copied().unwrap_or_default(),
                 records: stats.records,
+                events: stats.events,
                 rejected: stats
                     .rejected
                     .iter()

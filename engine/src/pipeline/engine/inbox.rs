@@ -102,6 +102,17 @@ impl Engine {
         })
     }
 
+    /// Counts what a receiver of changes or alerts refused.
+    pub async fn refused(&self, source: &str, kind: &'static str, rejections: Vec<Rejection>) {
+        let order = Order::ReceiverRefused {
+            source: source.into(),
+            kind,
+            rejections,
+        };
+        // An error means that the engine is shutting down, and its counters with it.
+        let _ = self.orders.send(order).await;
+    }
+
     /// Hands durable samples to the shards and waits for their verdict on each.
     pub(super) async fn apply(&self, source: &Arc<str>, samples: Vec<Sample>) -> Result<Vec<Rejection>> {
         let mut parts: Vec<Vec<Sample>> = vec![Vec::new(); self.shards.len()];

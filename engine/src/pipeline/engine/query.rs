@@ -5,7 +5,7 @@ use super::{Engine, gone};
 use crate::error::{Error, Result};
 use crate::features::rates;
 use crate::handle::Handle;
-use crate::pipeline::engine::task::Order;
+use crate::pipeline::engine::task::{ChangesLook, Order};
 use crate::pipeline::message::{Clocks, Look, ShardMessage};
 use crate::series::SeriesKind;
 use crate::view::bucketed;
@@ -75,6 +75,31 @@ impl Handle for InProcess {
                     ))
                 };
                 found.map(Reply::Series).ok_or_else(missing)
+            }
+            Query::Changes {
+                from,
+                to,
+                tags,
+                any_tag,
+                limit,
+            } => {
+                let look = ChangesLook {
+                    from,
+                    to,
+                    tags,
+                    any_tag,
+                    limit: limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT) as usize,
+                };
+                let found = engine.order(|reply| Order::Changes { look, reply }).await;
+                found.map(Reply::Changes).map_err(api_error)
+            }
+            Query::Alerts { resolved } => {
+                let found = engine.order(|reply| Order::Alerts { resolved, reply }).await;
+                found.map(Reply::Alerts).map_err(api_error)
+            }
+            Query::Silences => {
+                let found = engine.order(|reply| Order::Silences { reply }).await;
+                found.map(Reply::Silences).map_err(api_error)
             }
             Query::Audit { limit } => {
                 let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT) as usize;

@@ -99,6 +99,8 @@ pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, R
         proposals: std::mem::take(&mut saved.proposals),
         deploys: std::mem::take(&mut saved.deploys),
         edges: std::mem::take(&mut saved.edges),
+        alerts: std::mem::take(&mut saved.alerts),
+        silences: std::mem::take(&mut saved.silences),
         audit: AuditChain::restore(std::mem::take(&mut saved.audit)).map_err(|message| Error::Corrupt {
             place: "the audit chain".to_owned(),
             message,
@@ -118,7 +120,7 @@ pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, R
 pub(super) fn context(config: &Config, restored: &Restored) -> Context {
     let mut context = Context::new(&config.context);
     context.set_masks(incident_masks(&restored.incidents));
-    for deploy in &restored.deploys {
+    for deploy in restored.deploys.iter().filter(|d| d.kind.may_be_a_cause()) {
         context.record_deploy(&deploy.entity, deploy.at);
     }
     context

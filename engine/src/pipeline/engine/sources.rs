@@ -3,13 +3,15 @@
 use super::Engine;
 use crate::config::ReplayConfig;
 use crate::error::Result;
-use crate::ingest::IngestBatch;
 use crate::ingest::host::HostSource;
 use crate::ingest::recording::Recording;
+use crate::ingest::statsd::{Aggregator, Arrived, Listener, StatsdConfig};
+use crate::ingest::{IngestBatch, RejectReason};
 use crate::pipeline::coordinator::REPLAY_SOURCE;
 use crate::pipeline::engine::task::Order;
 use crate::pipeline::message::{Past, ShardMessage};
 use crate::series::Sample;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -19,6 +21,10 @@ use wire::Timestamp;
 use wire::status::Replay;
 
 const HOST_SOURCE: &str = "host";
+const STATSD_SOURCE: &str = "statsd";
+
+/// Intervals of StatsD that wait for an engine that is too busy, at most.
+const STATSD_WAITING: usize = 30;
 
 /// How often the replay's clock moves and its speed is looked at.
 const REPLAY_BEAT: Duration = Duration::from_millis(250);
@@ -30,6 +36,9 @@ pub(super) fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, stopped: &wat
             watch_host(Arc::clone(engine), Duration::from_millis(interval_ms)),
             stopped.clone(),
         ));
+    }
+    if let Some(config) = &engine.config.statsd {
+        tasks.spawn(listen_statsd(Arc::clone(engine), config.clone(), stopped.clone()));
     }
     if let Some(replay) = &engine.config.replay {
         let recording = match &replay.path {
@@ -84,6 +93,75 @@ async fn watch_host(engine: Arc<Engine>, interval: Duration) {
         source = back;
         if let Err(error) = engine.ingest(HOST_SOURCE, batch).await {
             tracing::warn!(%error, "samples of this host were lost");
+        }
+    }
+}
+
+/// Listens for StatsD until the engine stops, and hands on what came in each interval. An interval that the engine could not take is
+/// tried again with the next one.
+async fn listen_statsd(engine: Arc<Engine>, config: StatsdConfig, mut stopped: watch::Receiver<bool>) {
+    let mut listener = match Listener::bind(&config).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "StatsD is off");
+            return;
+        }
+    };
+    let (udp, tcp) = listener.addresses();
+    let note = [udp.map(|udp| format!("UDP {udp}")), tcp.map(|tcp| format!("TCP {tcp}"))];
+    let note = note.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    tracing::info!("StatsD is taken at {note}");
+    let order = Order::Source {
+        name: STATSD_SOURCE.into(),
+        kind: "statsd",
+        note,
+    };
+    if engine.orders.send(order).await.is_err() {
+        return;
+    }
+    let mut aggregator = Aggregator::new(&config);
+    let mut waiting: VecDeque<IngestBatch> = VecDeque::new();
+    let mut ticker = tokio::time::interval(Duration::from_millis(config.flush_ms));
+    ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let stopping = tokio::select! {
+            arrived = listener.next() => {
+                match arrived {
+                    Arrived::Lines(lines) => aggregator.take(&lines, engine.clock.now()),
+                    Arrived::TooLong => {
+                        let example = || "a line over TCP of more than 16384 bytes".to_owned();
+                        aggregator.refuse(RejectReason::OverLimit, 1, example);
+                    }
+                    Arrived::Refused => {
+                        aggregator.refuse(RejectReason::OverLimit, 1, || "a connection beyond 256".to_owned());
+                    }
+                }
+                continue;
+            }
+            _ = ticker.tick() => false,
+            _ = stopped.changed() => true,
+        };
+        waiting.push_back(aggregator.flush(engine.clock.now(), &engine.registry));
+        if waiting.len() > STATSD_WAITING
+            && let Some(lost) = waiting.pop_front()
+        {
+            let samples = lost.samples.len() as u64;
+            aggregator.refuse(RejectReason::OverLimit, samples, || {
+                "the engine could not keep up".to_owned()
+            });
+        }
+        while let Some(batch) = waiting.pop_front() {
+            if batch.samples.is_empty() && batch.rejections.is_empty() && batch.stale.is_empty() {
+                continue;
+            }
+            if let Err(error) = engine.ingest(STATSD_SOURCE, batch.clone()).await {
+                tracing::warn!(%error, "samples of StatsD wait for the next interval");
+                waiting.push_front(batch);
+                break;
+            }
+        }
+        if stopping {
+            return;
         }
     }
 }

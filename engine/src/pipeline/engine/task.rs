@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
+use wire::alert::{Alert, Silence};
 use wire::command::Command;
 use wire::incident::IncidentDetail;
 use wire::proposal::AuditEntry;
@@ -55,6 +56,23 @@ pub(super) enum Order {
     Clocks {
         reply: oneshot::Sender<Clocks>,
     },
+    Changes {
+        look: ChangesLook,
+        reply: oneshot::Sender<Vec<Deploy>>,
+    },
+    Alerts {
+        resolved: bool,
+        reply: oneshot::Sender<Vec<Alert>>,
+    },
+    Silences {
+        reply: oneshot::Sender<Vec<Silence>>,
+    },
+    /// A receiver of changes or alerts refused something.
+    ReceiverRefused {
+        source: Arc<str>,
+        kind: &'static str,
+        rejections: Vec<Rejection>,
+    },
     Audit {
         limit: usize,
         reply: oneshot::Sender<Vec<AuditEntry>>,
@@ -83,6 +101,16 @@ pub(super) enum Order {
         proposal: ProposalId,
         outcome: act::Outcome,
     },
+}
+
+/// Which changes are asked for.
+#[derive(Debug)]
+pub(super) struct ChangesLook {
+    pub(super) from: Option<Timestamp>,
+    pub(super) to: Option<Timestamp>,
+    pub(super) tags: Vec<String>,
+    pub(super) any_tag: bool,
+    pub(super) limit: usize,
 }
 
 /// What the loop waits for.
@@ -194,6 +222,20 @@ fn serve(
         Order::Clocks { reply } => {
             let _ = reply.send(coordinator.clocks());
         }
+        Order::Changes { look, reply } => {
+            let _ = reply.send(coordinator.changes(look.from, look.to, &look.tags, look.any_tag, look.limit));
+        }
+        Order::Alerts { resolved, reply } => {
+            let _ = reply.send(coordinator.alerts_of_others(resolved, now));
+        }
+        Order::Silences { reply } => {
+            let _ = reply.send(coordinator.silences(now));
+        }
+        Order::ReceiverRefused {
+            source,
+            kind,
+            rejections,
+        } => coordinator.receiver_refused(&source, kind, &rejections),
         Order::Audit { limit, reply } => {
             let _ = reply.send(coordinator.audit_tail(limit));
         }
@@ -255,8 +297,11 @@ async fn carry_out(engine: &Arc<Engine>, coordinator: &mut Coordinator, effects:
             Effect::Execute(action) => approved.push(action),
             Effect::SetModels(models) => set_models(engine, models),
             Effect::Models(order) => ask_trainer(engine, order),
+            Effect::Forget(ids) => forget(engine, ids),
             Effect::SaveDeploy(deploy) => {
-                tell_deploy(engine, &deploy);
+                if deploy.kind.may_be_a_cause() {
+                    tell_deploy(engine, &deploy);
+                }
                 changes.push(Change::Deploy(deploy));
             }
             stored => changes.extend(change(stored)),
@@ -297,11 +342,17 @@ fn change(effect: Effect) -> Option<Change> {
         Effect::SaveIncident(incident) => Change::Incident(incident),
         Effect::SavePrediction(prediction) => Change::Prediction(prediction),
         Effect::SaveProposal(proposal) => Change::Proposal(proposal),
-        Effect::SaveDeploy(deploy) => Change::Deploy(deploy),
+        Effect::SaveDeploy(deploy) | Effect::KeepDeploy(deploy) => Change::Deploy(deploy),
         Effect::SaveEdge(edge) => Change::Edge(edge),
+        Effect::SaveAlert(alert) => Change::Alert(*alert),
+        Effect::SaveSilence(silence) => Change::Silence(silence),
         Effect::AppendAudit(entry) => Change::Audit(entry),
         Effect::SaveSetting { key, value } => Change::Setting { key, value },
-        Effect::SetThreshold { .. } | Effect::Execute(_) | Effect::SetModels(_) | Effect::Models(_) => return None,
+        Effect::SetThreshold { .. }
+        | Effect::Execute(_)
+        | Effect::SetModels(_)
+        | Effect::Models(_)
+        | Effect::Forget(_) => return None,
     })
 }
 
@@ -321,6 +372,15 @@ fn tell_deploy(engine: &Arc<Engine>, deploy: &Deploy) {
     tokio::spawn(async move {
         // An error means that the engine is shutting down.
         let _ = engine.tell_deploy(&deploy).await;
+    });
+}
+
+fn forget(engine: &Arc<Engine>, ids: Vec<String>) {
+    let engine = Arc::clone(engine);
+    tokio::spawn(async move {
+        if let Err(error) = engine.store.forget(&ids).await {
+            tracing::warn!(%error, "what is over for long could not be forgotten; it is tried again after a restart");
+        }
     });
 }
 

@@ -1,5 +1,6 @@
 //! The live engine from ingestion to approval, and across restarts.
 
+mod events;
 mod intake;
 mod models;
 

@@ -5,7 +5,8 @@ use crate::auth::tokens::TokenFile;
 use crate::otlp::{self, Any};
 use async_trait::async_trait;
 use engine::handle::Handle;
-use engine::ingest::{RejectReason, Rejection};
+use engine::ingest::registry::Registry;
+use engine::ingest::{IngestBatch, RejectReason, Rejection};
 use engine::pipeline::{IngestReport, Payload, TakeError, WriteError};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -55,6 +56,18 @@ impl Backend for Stub {
 
     fn max_request_bytes(&self) -> usize {
         1000
+    }
+
+    async fn ingest(&self, _: &str, _: IngestBatch) -> Result<IngestReport, engine::Error> {
+        unreachable!("nobody sends samples of another protocol")
+    }
+
+    fn registry(&self) -> &Registry {
+        unreachable!("nobody decodes")
+    }
+
+    async fn refused(&self, _: &str, _: &'static str, _: Vec<Rejection>) {
+        unreachable!("nobody receives")
     }
 
     fn now(&self) -> Timestamp {
