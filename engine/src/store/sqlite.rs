@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use sqlx::{ConnectOptions as _, Connection as _, Row, Sqlite, SqlitePool, Transaction};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -23,6 +23,13 @@ use wire::{EntityId, SeriesId, Timestamp};
 const DOCUMENT_VERSION: i64 = 1;
 
 const CHECKPOINT: &str = "log_checkpoint";
+
+/// Makes the file, before there are several connections: the switch to a write-ahead journal waits for no other one, whatever the
+/// time-out, but fails at once as locked.
+pub(super) async fn create(options: &SqliteConnectOptions) -> Result<()> {
+    options.connect().await?.close().await?;
+    Ok(())
+}
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -46,6 +53,7 @@ impl SqliteStore {
             // A commit must outlive a power cut: log segments are removed because of what was committed here.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10));
+        create(&options).await?;
         Self::connect(options, 4).await
     }
 

@@ -43,9 +43,11 @@ pub(super) fn absolute_z(training: &[f64], values: &[f64]) -> Vec<f64> {
     let Some((mean, deviation)) = moments(training) else {
         return vec![0.0; values.len()];
     };
-    let z = |value: &f64| ((value - mean).abs() / deviation.max(1e-9)).min(Z_MAX);
-    // `max` turns the NaN of a missing value into 0.
-    values.iter().map(z).map(|z| z.max(0.0)).collect()
+    let z = |value: &f64| {
+        let away = (value - mean).abs() / deviation.max(1e-9);
+        if away.is_nan() { 0.0 } else { away.min(Z_MAX) }
+    };
+    values.iter().map(z).collect()
 }
 
 /// Mean and standard deviation (of the whole) of what is there; `None` if nothing is.

@@ -6,6 +6,7 @@
 use super::{Keep, Retention, SignalStore, weight_of_log, weight_of_span};
 use crate::error::{Error, Result};
 use crate::ingest::signal::{Signal, Signals};
+use crate::store::sqlite::create;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,6 +51,7 @@ impl SqliteSignals {
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(10));
+        create(&options).await?;
         Self::connect(options, 3).await
     }
 
