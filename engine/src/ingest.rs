@@ -16,11 +16,14 @@ pub mod loki;
 pub mod otlp;
 pub mod prometheus;
 pub mod recording;
+mod refusals;
 pub mod registry;
 pub mod signal;
 pub mod statsd;
 
 mod text;
+
+pub use refusals::Refusals;
 
 use crate::series::{MetricType, Sample, SeriesInfo};
 use wire::Timestamp;

@@ -29,7 +29,7 @@ pub use demo::{BASE as DEMO_WEBHOOK_BASE, Receiver};
 use engine::config::WebhookSecrets;
 use engine::handle::Handle;
 pub use remote_write::WriteLimits;
-pub(crate) use remote_write::shortened;
+pub(crate) use remote_write::listed;
 use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
 use std::sync::Arc;

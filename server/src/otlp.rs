@@ -2,7 +2,7 @@
 
 pub mod grpc;
 
-use crate::http::shortened;
+use crate::http::listed;
 use engine::Error;
 use engine::ingest::RejectReason;
 use engine::ingest::loki::LokiError;
@@ -10,7 +10,6 @@ use engine::ingest::otlp::Encoding;
 use engine::pipeline::{IngestReport, Payload, TakeError};
 use prost::Message;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 
 /// Seconds after which a sender that was told to come later may.
 pub(crate) const RETRY_SECONDS: i64 = 1;
@@ -185,16 +184,6 @@ pub(crate) fn problems(report: &IngestReport, records: &str) -> Option<(i64, Str
         }
         (refused, _) => refused.to_vec(),
     };
-    for (at, rejection) in shown.iter().enumerate() {
-        let separator = if at == 0 { ":" } else { ";" };
-        // Writing to a string cannot fail.
-        let _ = write!(
-            message,
-            "{separator} {} {} ({})",
-            rejection.samples,
-            rejection.reason.as_str(),
-            shortened(&rejection.example)
-        );
-    }
+    let message = format!("{message}: {}", listed(shown));
     Some((i64::try_from(count).unwrap_or(i64::MAX), message))
 }

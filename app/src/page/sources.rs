@@ -160,8 +160,8 @@ fn Connect() -> impl IntoView {
         <section class="card" aria-labelledby="connect" data-testid="connect">
             <h2 class="card__title" id="connect">"Connect"</h2>
             <Snippet title="Prometheus, in prometheus.yml" text=write />
-            <Snippet title="OpenTelemetry, in the environment of an application" text=otlp />
             <Snippet title="Its alerts too, in prometheus.yml" text=alerts />
+            <Snippet title="OpenTelemetry, in the environment of an application" text=otlp />
             <Snippet title="Deploys, from your pipeline" text=deploy />
         </section>
     }

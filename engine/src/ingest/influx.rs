@@ -8,10 +8,10 @@ mod line;
 
 use super::registry::Registry;
 use super::text::{labels, metric_name, shown};
-use super::{IngestBatch, RejectReason, Rejection};
+use super::{IngestBatch, Refusals, RejectReason};
 use crate::series::{Sample, info_from_labels};
 use line::{Field, Line, parse_line};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use wire::Timestamp;
 
 /// Bad lines that a message names one by one.
@@ -80,7 +80,7 @@ pub struct Decoded {
 pub fn decode(body: &[u8], precision: Precision, now: Timestamp, registry: &Registry) -> Decoded {
     let mut decoded = Decoded::default();
     let (mut texts, mut named) = (0, BTreeSet::new());
-    let mut refused: BTreeMap<RejectReason, (u64, String)> = BTreeMap::new();
+    let mut refused = Refusals::default();
     registry.with_known(|known| {
         for (place, bytes) in body.split(|byte| *byte == b'\n').enumerate() {
             let bytes = bytes.trim_ascii();
@@ -102,7 +102,7 @@ pub fn decode(body: &[u8], precision: Precision, now: Timestamp, registry: &Regi
                     text: shown(&String::from_utf8_lossy(bytes)),
                 };
                 let example = || format!("line {}: {problem}: {}", bad.number, bad.text);
-                refused.entry(reason).or_insert_with(|| (0, example())).0 += 1;
+                refused.add(reason, 1, example);
                 if decoded.bad.len() < MAX_NAMED {
                     decoded.bad.push(bad);
                 }
@@ -117,19 +117,11 @@ pub fn decode(body: &[u8], precision: Precision, now: Timestamp, registry: &Regi
         }
     });
     if texts > 0 {
-        refused.insert(
-            RejectReason::Ignored,
-            (texts, "fields of text are no samples".to_owned()),
-        );
+        refused.add(RejectReason::Ignored, texts, || {
+            "fields of text are no samples".to_owned()
+        });
     }
-    decoded.batch.rejections = refused
-        .into_iter()
-        .map(|(reason, (samples, example))| Rejection {
-            reason,
-            samples,
-            example,
-        })
-        .collect();
+    decoded.batch.rejections = refused.into_rejections().collect();
     decoded
 }
 

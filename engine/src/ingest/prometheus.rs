@@ -9,10 +9,10 @@
 pub(super) mod reader;
 
 use super::registry::Registry;
-use super::{IngestBatch, RejectReason, Rejection};
+use super::{IngestBatch, Refusals, RejectReason};
 use crate::series::{IdentityHasher, Labels, MetricType, Sample, info_from_labels};
 use reader::{Reader, Wire};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use wire::{SeriesId, Timestamp};
 
 /// The NaN that says "this series has ended". Told apart from ordinary NaN by its bits.
@@ -70,7 +70,7 @@ pub fn decode_v1(body: &[u8], limits: &Limits, registry: &Registry) -> Result<In
             limits,
             known,
             batch: IngestBatch::default(),
-            refused: BTreeMap::new(),
+            refused: Refusals::default(),
             labels: Vec::new(),
             hasher: IdentityHasher::default(),
             bodies: Vec::new(),
@@ -87,7 +87,7 @@ struct Decoder<'a> {
     limits: &'a Limits,
     known: &'a dyn Fn(SeriesId) -> bool,
     batch: IngestBatch,
-    refused: BTreeMap<RejectReason, (u64, String)>,
+    refused: Refusals,
     /// Labels of the series at hand, as slices of the body. Reused.
     labels: Vec<(&'a [u8], &'a [u8])>,
     hasher: IdentityHasher,
@@ -233,27 +233,18 @@ impl<'a> Decoder<'a> {
 
     fn refuse(&mut self, reason: RejectReason, samples: u64, problem: &str) {
         let labels = &self.labels;
-        let entry = self.refused.entry(reason).or_insert_with(|| {
+        self.refused.add(reason, samples, || {
             let metric = labels
                 .iter()
                 .find(|(name, _)| *name == b"__name__")
                 .map_or(&b"a series"[..], |(_, value)| value);
             let metric: String = String::from_utf8_lossy(metric).chars().take(120).collect();
-            (0, format!("{metric}: {problem}"))
+            format!("{metric}: {problem}")
         });
-        entry.0 += samples;
     }
 
     fn finish(mut self) -> IngestBatch {
-        self.batch.rejections = self
-            .refused
-            .into_iter()
-            .map(|(reason, (samples, example))| Rejection {
-                reason,
-                samples,
-                example,
-            })
-            .collect();
+        self.batch.rejections = self.refused.into_rejections().collect();
         self.batch
     }
 }

@@ -1,7 +1,6 @@
 //! What the decoders of logs and spans have in common: their limits, and what they make of a request.
 
-use super::{RejectReason, Rejection};
-use std::collections::BTreeMap;
+use super::{Refusals, RejectReason, Rejection};
 use wire::Timestamp;
 use wire::signal::{LogRecord, SpanRecord};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -51,7 +50,7 @@ pub(super) struct Collector<'a> {
     limits: &'a SignalLimits,
     bytes: usize,
     signals: Signals,
-    refused: BTreeMap<RejectReason, (u64, String)>,
+    refused: Refusals,
 }
 
 /// Longest name of a service, of a span, of an id.
@@ -63,7 +62,7 @@ impl<'a> Collector<'a> {
             limits,
             bytes: 0,
             signals: Signals::default(),
-            refused: BTreeMap::new(),
+            refused: Refusals::default(),
         }
     }
 
@@ -126,18 +125,11 @@ impl<'a> Collector<'a> {
 
     /// Counts what is not taken.
     pub(super) fn refuse(&mut self, reason: RejectReason, example: impl FnOnce() -> String) {
-        self.refused.entry(reason).or_insert_with(|| (0, example())).0 += 1;
+        self.refused.add(reason, 1, || example().chars().take(300).collect());
     }
 
     pub(super) fn finish(mut self) -> Signals {
-        let refused = self.refused.into_iter();
-        self.signals.rejections = refused
-            .map(|(reason, (samples, example))| Rejection {
-                reason,
-                samples,
-                example: example.chars().take(300).collect(),
-            })
-            .collect();
+        self.signals.rejections = self.refused.into_rejections().collect();
         self.signals
     }
 

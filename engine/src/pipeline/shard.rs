@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::correlate::Observation;
 use crate::detect::{DetectConfig, Detection, Detector, Effort, Models};
 use crate::ingest::admit::Admit;
-use crate::ingest::{RejectReason, Rejection};
+use crate::ingest::{Refusals, RejectReason, Rejection};
 use crate::series::{Sample, SeriesInfo, SeriesKind};
 use crate::store::history::History;
 use families::{Families, Output};
@@ -232,7 +232,7 @@ impl Shard {
     /// Admits, keeps, and judges the samples of one request, which came at `arrived`. What was refused is returned, the rest
     /// counts as taken.
     fn take(&mut self, source: &Arc<str>, samples: &[Sample], arrived: Option<Timestamp>) -> Vec<Rejection> {
-        let mut refused: BTreeMap<RejectReason, (u64, String)> = BTreeMap::new();
+        let mut refused = Refusals::default();
         let effort = if samples.len() <= FULL_EFFORT_SAMPLES {
             Effort::Full
         } else {
@@ -264,12 +264,9 @@ impl Shard {
                             let changes = &mut self.judged.quality;
                             self.gate.quality.resent(slot, sample.at, conflicting, changes);
                         }
-                        let entry = refused.entry(reason).or_default();
-                        entry.0 += 1;
-                        if entry.1.is_empty() {
-                            let info = self.table.info(place);
-                            entry.1 = format!("{} of {} at {}", info.metric, info.entity, sample.at);
-                        }
+                        let info = self.table.info(place);
+                        let example = || format!("{} of {} at {}", info.metric, info.entity, sample.at);
+                        refused.add(reason, 1, example);
                     }
                     (Admit::InOrder | Admit::OutOfOrder, Place::Kept(_)) => {}
                 }
@@ -328,18 +325,11 @@ impl Shard {
         let _ = self.observed.blocking_send(Observed::Samples {
             source: Arc::clone(source),
             newest: samples.iter().map(|s| s.at).max(),
-            taken: samples.len() as u64 - refused.values().map(|r| r.0).sum::<u64>(),
+            taken: samples.len() as u64 - refused.samples(),
             observations,
             provisional,
         });
-        refused
-            .into_iter()
-            .map(|(reason, (samples, example))| Rejection {
-                reason,
-                samples,
-                example,
-            })
-            .collect()
+        refused.into_rejections().collect()
     }
 
     /// Lines up what there is to judge in a sample that was just taken.

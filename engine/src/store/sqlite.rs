@@ -31,6 +31,18 @@ pub(super) async fn create(options: &SqliteConnectOptions) -> Result<()> {
     Ok(())
 }
 
+/// At most so many connections, which stay open: a database in memory is its connection.
+pub(super) async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool> {
+    let pool = SqlitePoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options)
+        .await?;
+    Ok(pool)
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
@@ -85,14 +97,7 @@ impl SqliteStore {
     }
 
     async fn connect(options: SqliteConnectOptions, connections: u32) -> Result<Self> {
-        let pool = SqlitePoolOptions::new()
-            .max_connections(connections)
-            .min_connections(1)
-            // A database in memory is its connection: it must never be closed for being idle.
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options)
-            .await?;
+        let pool = pool(options, connections).await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
         Ok(Self { pool })
     }

@@ -12,9 +12,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::Error;
+use engine::ingest::Rejection;
 use engine::ingest::prometheus::DecodeError;
 use engine::pipeline::{IngestReport, WriteError};
-use std::fmt::Write as _;
 use wire::status::{Identity, Role};
 
 const V1: &str = "prometheus.WriteRequest";
@@ -146,24 +146,18 @@ fn rejected(report: &IngestReport) -> Option<String> {
         return None;
     }
     let count: u64 = refused.iter().map(|r| r.samples).sum();
-    let mut message = format!("{count} of {} samples refused:", count + report.accepted);
-    for (at, rejection) in refused.iter().enumerate() {
-        let separator = if at == 0 { "" } else { ";" };
-        // Writing to a string cannot fail.
-        let _ = write!(
-            message,
-            "{separator} {} {} ({})",
-            rejection.samples,
-            rejection.reason.as_str(),
-            shortened(&rejection.example)
-        );
-    }
-    message.push('\n');
-    Some(message)
+    let of = count + report.accepted;
+    Some(format!("{count} of {of} samples refused: {}\n", listed(refused)))
+}
+
+/// Rejections as a sender reads them: how many, why, and an example.
+pub(crate) fn listed<'a>(rejections: impl IntoIterator<Item = &'a Rejection>) -> String {
+    let one = |r: &Rejection| format!("{} {} ({})", r.samples, r.reason.as_str(), shortened(&r.example));
+    rejections.into_iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// An example may hold a label of megabytes.
-pub(crate) fn shortened(text: &str) -> String {
+fn shortened(text: &str) -> String {
     const KEEP: usize = 300;
     match text.char_indices().nth(KEEP) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -7,7 +7,7 @@ use super::Detector;
 use super::decision::{Company, Weighed, recovers};
 use super::series::Series;
 use crate::detect::autoencoder::WINDOW;
-use crate::detect::calibration::{AUTOENCODER, FAST, FOREST, JOINT, SLOW, squash};
+use crate::detect::calibration::{AUTOENCODER, FAST, SLOW, squash};
 use crate::detect::joint::Together;
 use crate::detect::novelty::Known;
 use crate::detect::{Detection, Saw};
@@ -86,9 +86,7 @@ impl Detector {
         let residual = &weighed.residual;
         let tails = &before.series.tails;
         let long_term = tails[SLOW].rarity(residual.slow.abs()) > tails[FAST].rarity(residual.fast.abs());
-        let own = tails[FOREST].rarity(weighed.forest);
-        let of_entity = weighed.joint.zip(self.models.joint());
-        let of_entity = of_entity.filter(|(score, _)| tails[JOINT].rarity(*score) > own);
+        let of_entity = weighed.joint.zip(self.models.joint()).filter(|_| weighed.jointly);
         let (splits, ordinary_splits) = match of_entity {
             Some((score, forest)) => forest.splits(score),
             None => self.models.forest(before.series.class).splits(weighed.forest),
@@ -98,7 +96,7 @@ impl Detector {
             long_term,
             splits,
             ordinary_splits,
-            jointly: of_entity.is_some(),
+            jointly: weighed.jointly,
             rebuilt: autoencoder.map(|score| score / tails[AUTOENCODER].threshold),
             window_ms: before.seen.1.saturating_mul(WINDOW as i64),
             nearest: before.known.nearest(value),

@@ -37,6 +37,8 @@ pub(super) struct Weighed {
     pub(super) forest: f32,
     /// Of the joint forest, where it was asked.
     pub(super) joint: Option<f32>,
+    /// Whether the joint look is what the forest says.
+    pub(super) jointly: bool,
     /// Relative to the setting, by the distance alone.
     pub(super) novelty: f32,
     /// Of decomposition, forest, novelty.
@@ -98,7 +100,7 @@ impl Weighed {
         // Rare by its distance and rare for this very series: counts have gaps of their own.
         let new = series.tails[NOVELTY].rarity(novelty).min(novelty * required);
         let mut isolation = series.tails[FOREST].rarity(forest);
-        let mut joint = None;
+        let (mut joint, mut is_joint) = (None, false);
         if let (Company::Some { others, calibrates }, Some(of_entity)) = (company, models.joint()) {
             let stirred = isolation.max(stl).max(new) >= STIRRED * VOTE * required;
             joint = (stirred || calibrates).then(others).flatten().map(|mut together| {
@@ -107,11 +109,14 @@ impl Weighed {
             });
             let jointly = joint.filter(|_| stirred).map(|score| series.tails[JOINT].rarity(score));
             let jointly = (jointly.unwrap_or(0.0) + JOINT_SHARE.log10()).min(JOINT_MAX * required);
-            isolation = (isolation + (1.0 - JOINT_SHARE).log10()).max(jointly).max(0.0);
+            isolation += (1.0 - JOINT_SHARE).log10();
+            is_joint = jointly > isolation;
+            isolation = isolation.max(jointly).max(0.0);
         }
         Self {
             forest,
             joint,
+            jointly: is_joint,
             novelty,
             rarities: [stl, isolation, new],
             residual,

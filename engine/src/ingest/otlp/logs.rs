@@ -1,6 +1,6 @@
 //! `ExportLogsServiceRequest` to lines.
 
-use super::resource::{Pairs, attributes_within, service};
+use super::resource::{Pairs, attributes_within, rest, service};
 use super::value::{self, Malformed, attribute};
 use super::{Encoding, OtlpError, bad_protobuf, each, json, protobuf};
 use crate::ingest::prometheus::reader::{Reader, Wire};
@@ -42,11 +42,7 @@ fn record(body: &[u8], resource: &Pairs, now: Timestamp) -> Result<(LogRecord, i
         service: service(resource),
         severity: 0,
         text: String::new(),
-        attributes: resource
-            .iter()
-            .filter(|(name, _)| name != "service.name")
-            .cloned()
-            .collect(),
+        attributes: rest(resource),
         trace_id: String::new(),
         span_id: String::new(),
     };

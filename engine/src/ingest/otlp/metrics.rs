@@ -14,7 +14,7 @@ use super::{Encoding, OtlpError, bad_protobuf, each, json, protobuf};
 use crate::ingest::prometheus::Limits;
 use crate::ingest::prometheus::reader::{Reader, Wire};
 use crate::ingest::registry::Registry;
-use crate::ingest::{IngestBatch, RejectReason, Rejection};
+use crate::ingest::{IngestBatch, Refusals, RejectReason};
 use crate::series::{IdentityHasher, MetricType, Sample, info_from_labels};
 use labels::{identify, sorted};
 use point::{Point, Value};
@@ -67,7 +67,7 @@ pub fn decode_metrics(
             limits,
             known,
             found: Metrics::default(),
-            refused: BTreeMap::new(),
+            refused: Refusals::default(),
             hasher: IdentityHasher::default(),
             named: BTreeSet::new(),
             named_bytes: 0,
@@ -99,7 +99,7 @@ struct Decoder<'a> {
     limits: &'a Limits,
     known: &'a dyn Fn(SeriesId) -> bool,
     found: Metrics,
-    refused: BTreeMap<RejectReason, (u64, String)>,
+    refused: Refusals,
     hasher: IdentityHasher,
     /// Series named for the first time in this very request.
     named: BTreeSet<SeriesId>,
@@ -395,23 +395,15 @@ impl Decoder<'_> {
     }
 
     fn refuse(&mut self, reason: RejectReason, samples: u64, name: &str, problem: &str) {
-        let entry = self.refused.entry(reason).or_insert_with(|| {
+        self.refused.add(reason, samples, || {
             let name: String = name.chars().take(120).collect();
-            (0, format!("{name}: {problem}"))
+            format!("{name}: {problem}")
         });
-        entry.0 += samples;
     }
 
     fn finish(mut self) -> Metrics {
         self.found.batch.types = self.types.into_iter().collect();
-        let refused = self.refused.into_iter();
-        self.found.batch.rejections = refused
-            .map(|(reason, (samples, example))| Rejection {
-                reason,
-                samples,
-                example,
-            })
-            .collect();
+        self.found.batch.rejections = self.refused.into_rejections().collect();
         self.found
     }
 }

@@ -61,6 +61,12 @@ pub(super) fn attributes_within(body: &[u8]) -> Result<Pairs, Malformed> {
     Ok(Vec::new())
 }
 
+/// What else is said of the sender: everything but the name of its service.
+pub(super) fn rest(attributes: &Pairs) -> Pairs {
+    let others = attributes.iter().filter(|(name, _)| name != "service.name");
+    others.cloned().collect()
+}
+
 /// What names the sender of logs and spans: the service, else the best there is.
 pub(super) fn service(attributes: &Pairs) -> String {
     let named = |key: &&str| {

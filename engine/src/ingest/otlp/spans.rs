@@ -1,6 +1,6 @@
 //! `ExportTraceServiceRequest` to spans. Events and links of a span are not kept.
 
-use super::resource::{Pairs, attributes_within, service};
+use super::resource::{Pairs, attributes_within, rest, service};
 use super::value::{Malformed, attribute};
 use super::{Encoding, OtlpError, bad_protobuf, each, json, protobuf};
 use crate::ingest::RejectReason;
@@ -46,11 +46,7 @@ fn span(body: &[u8], resource: &Pairs) -> Result<SpanRecord, Malformed> {
         kind: SpanKind::Unspecified,
         status: SpanStatus::Unset,
         message: String::new(),
-        attributes: resource
-            .iter()
-            .filter(|(name, _)| name != "service.name")
-            .cloned()
-            .collect(),
+        attributes: rest(resource),
         trace_id: String::new(),
         span_id: String::new(),
         parent_id: String::new(),

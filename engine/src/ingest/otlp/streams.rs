@@ -12,7 +12,7 @@
 //! Some 40 bytes a series; O(1) a sample.
 
 use super::metrics::Metrics;
-use crate::ingest::{IngestBatch, RejectReason, Rejection};
+use crate::ingest::{IngestBatch, Refusals, RejectReason};
 use crate::series::Sample;
 use std::collections::{BTreeMap, HashMap};
 use wire::{SeriesId, Timestamp};
@@ -60,10 +60,9 @@ impl Streams {
             started,
         } = metrics;
         let mut plan = Plan::default();
-        let mut refused: BTreeMap<RejectReason, (u64, String)> = BTreeMap::new();
+        let mut refused = Refusals::default();
         let mut refuse = |reason, series: SeriesId, problem: &str| {
-            let example = || (0, format!("series {series}: {problem}"));
-            refused.entry(reason).or_insert_with(example).0 += 1;
+            refused.add(reason, 1, || format!("series {series}: {problem}"));
         };
         let mut has_zeros = false;
         for found in started {
@@ -144,14 +143,7 @@ impl Streams {
             // A 0 may lie between two points of the same series.
             batch.samples.sort_by_key(|sample| sample.at);
         }
-        let refused = refused.into_iter();
-        batch
-            .rejections
-            .extend(refused.map(|(reason, (samples, example))| Rejection {
-                reason,
-                samples,
-                example,
-            }));
+        batch.rejections.extend(refused.into_rejections());
         (batch, plan)
     }
 

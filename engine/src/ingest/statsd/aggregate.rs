@@ -11,7 +11,7 @@ use super::StatsdConfig;
 use super::parse::{Line, Value, parse_line};
 use crate::ingest::registry::Registry;
 use crate::ingest::text::{labels, metric_name, shown};
-use crate::ingest::{IngestBatch, RejectReason, Rejection};
+use crate::ingest::{IngestBatch, Refusals, RejectReason};
 use crate::series::{Labels, MetricType, Sample, info_from_labels};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{SeriesId, Timestamp};
@@ -29,7 +29,7 @@ const QUANTILES: [(f64, &str); 3] = [(0.5, "0.5"), (0.95, "0.95"), (0.99, "0.99"
 pub struct Aggregator {
     max_series: usize,
     series: BTreeMap<Key, (State, Timestamp)>,
-    refused: BTreeMap<RejectReason, (u64, String)>,
+    refused: Refusals,
 }
 
 /// Lines of one series share a name, tags and a type.
@@ -65,7 +65,7 @@ impl Aggregator {
         Self {
             max_series: config.max_series,
             series: BTreeMap::new(),
-            refused: BTreeMap::new(),
+            refused: Refusals::default(),
         }
     }
 
@@ -87,7 +87,7 @@ impl Aggregator {
 
     /// Counts what was refused before it became a line.
     pub fn refuse(&mut self, reason: RejectReason, lines: u64, example: impl FnOnce() -> String) {
-        self.refused.entry(reason).or_insert_with(|| (0, example())).0 += lines;
+        self.refused.add(reason, lines, example);
     }
 
     fn add(&mut self, line: &Line<'_>, now: Timestamp) -> Result<(), (RejectReason, &'static str)> {
@@ -150,14 +150,7 @@ impl Aggregator {
             });
         });
         batch.types = types.into_iter().collect();
-        let refused = std::mem::take(&mut self.refused).into_iter();
-        batch.rejections = refused
-            .map(|(reason, (samples, example))| Rejection {
-                reason,
-                samples,
-                example,
-            })
-            .collect();
+        batch.rejections = std::mem::take(&mut self.refused).into_rejections().collect();
         batch
     }
 }

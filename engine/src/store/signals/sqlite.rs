@@ -6,13 +6,11 @@
 use super::{Keep, Retention, SignalStore, weight_of_log, weight_of_span};
 use crate::error::{Error, Result};
 use crate::ingest::signal::{Signal, Signals};
-use crate::store::sqlite::create;
+use crate::store::sqlite::{create, pool};
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, Transaction};
 use std::path::Path;
 use std::time::Duration;
@@ -64,14 +62,7 @@ impl SqliteSignals {
     }
 
     async fn connect(options: SqliteConnectOptions, connections: u32) -> Result<Self> {
-        let pool = SqlitePoolOptions::new()
-            .max_connections(connections)
-            .min_connections(1)
-            // A database in memory is its connection: it must never be closed for being idle.
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(options)
-            .await?;
+        let pool = pool(options, connections).await?;
         sqlx::migrate!("./migrations-signals").run(&pool).await?;
         Ok(Self { pool })
     }
