@@ -110,6 +110,7 @@ fn observation(entity: &str, metric: &str, at: Timestamp, size: f64) -> Observat
             }),
             score: (size / (size + 2.0)) as f32,
             salience: 0.0,
+            shift: 0.0,
             votes: Votes::default(),
             anomaly: size >= 5.0,
             signal: None,
