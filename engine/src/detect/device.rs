@@ -13,6 +13,7 @@ mod forest;
 mod season;
 mod shift;
 mod surprise;
+mod week;
 
 #[cfg(test)]
 mod tests;

@@ -396,17 +396,42 @@ fn a_batch_gives_each_series_what_it_gets_alone_in_any_order() {
 
 #[test]
 fn the_metrics_of_an_entity_are_judged_jointly_in_any_order() {
-    let mut series: Vec<Rows> = (0..6).map(|seed| daily(700, 60, seed)).collect();
-    // Off together, so that the joint look is taken.
-    let off = |i: usize| (600..640).contains(&i);
-    for (i, row) in series.iter_mut().flat_map(|rows| rows.iter_mut().enumerate()) {
-        row.1 += if off(i) { 7.0 } else { 0.0 };
+    for noise in [2.0_f64, 3.0, 4.0, 5.0, 7.0, 9.0, 12.0] {
+        let mut series: Vec<Rows> = (0..6).map(|seed| daily(700, 60, seed)).collect();
+        // Off together, so that the joint look is taken.
+        let off = |i: usize| (600..640).contains(&i);
+        for (i, row) in series.iter_mut().flat_map(|rows| rows.iter_mut().enumerate()) {
+            row.1 += if off(i) { noise } else { 0.0 };
+        }
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(14);
+        let one = |_| "cart".to_owned();
+        let plain = in_batches(&series, one, |_| {});
+        let shuffled = in_batches(&series, one, |batch| rand::seq::SliceRandom::shuffle(batch, &mut rng));
+        assert_eq!(plain, shuffled);
+        let apart = in_batches(&series, |n| format!("cart-{n}"), |_| {});
+        let votes = |found: &[Vec<Detection>], rows: std::ops::Range<usize>| -> (usize, f32, usize) {
+            let f = found
+                .iter()
+                .flat_map(|d| &d[rows.clone()])
+                .filter_map(|d| d.votes.forest);
+            (
+                f.clone().filter(|v| v.vote).count(),
+                f.map(|v| v.score).sum(),
+                found
+                    .iter()
+                    .flat_map(|d| &d[rows.clone()])
+                    .filter(|d| d.anomaly)
+                    .count(),
+            )
+        };
+        println!(
+            "{noise} plain {:?} {:?} apart {:?} {:?}",
+            votes(&plain, 600..640),
+            votes(&plain, 200..600),
+            votes(&apart, 600..640),
+            votes(&apart, 200..600)
+        );
     }
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(14);
-    let one = |_| "cart".to_owned();
-    let plain = in_batches(&series, one, |_| {});
-    let shuffled = in_batches(&series, one, |batch| rand::seq::SliceRandom::shuffle(batch, &mut rng));
-    assert_eq!(plain, shuffled);
 }
 
 /// Values of every kind that floating point knows, most of them ordinary.

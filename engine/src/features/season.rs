@@ -3,6 +3,7 @@
 use super::month::Month;
 use super::mstl::Estimate;
 use super::reseed::Suspicion;
+use super::week::Week;
 use super::zone::Moment;
 
 pub(crate) const DAY_MS: i64 = 86_400_000;
@@ -17,8 +18,6 @@ pub(crate) const DAYS_REMEMBERED: f32 = 8.0;
 pub(crate) const WEEKS_REMEMBERED: f32 = 4.0;
 /// Deviations from an ordinary hour are bounded, in units.
 pub(crate) const HOUR_CLIP: f64 = 16.0;
-/// A profile may be asked for once it has seen one whole period.
-pub(crate) const WEEK_READY_MS: i64 = WEEK_MS + DAY_MS;
 
 /// Profiles in units of the series' own scale, so that single precision is enough whatever the metric's unit.
 #[derive(Clone, Debug)]
@@ -26,7 +25,7 @@ pub(super) struct Season {
     pub(super) unit: f64,
     pub(super) first_at: i64,
     pub(super) day: Vec<Bin>,
-    pub(super) week: Vec<Bin>,
+    pub(super) week: Week,
     pub(super) month: Month,
     /// Deviations of the present hour from level and profiles, in units, and how many they are.
     pub(super) hour_sum: f64,
@@ -39,10 +38,10 @@ pub(super) struct Season {
     pub(super) suspicion: Option<Box<Suspicion>>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bin {
-    pub(super) value: f32,
-    pub(super) count: u16,
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Bin {
+    pub(crate) value: f32,
+    pub(crate) count: u16,
 }
 
 /// Which profiles a prediction adds to the level.
@@ -50,7 +49,7 @@ pub(super) struct Bin {
 pub(super) struct SeasonAt {
     /// Day profile, `None` until one day has been seen.
     pub(super) day: Option<f64>,
-    /// Day and week profile together.
+    /// Day and week profile together, `None` until the first week is settled.
     pub(super) week: Option<f64>,
     /// What a special day of the month adds to either, and to none.
     pub(super) month: f64,
@@ -66,7 +65,7 @@ impl Season {
             unit,
             first_at: moment.at,
             day: vec![Bin::default(); bins],
-            week: Vec::new(),
+            week: Week::default(),
             month,
             hour_sum: 0.0,
             hour_samples: 0,
@@ -105,7 +104,7 @@ impl Season {
         if let Some(week) = &estimate.week {
             let weeks = bin_days / 7.0 / WEEKS_REMEMBERED;
             let limit = week_limit(step_ms);
-            self.week = week.iter().map(|deviation| bin(deviation, limit, weeks)).collect();
+            self.week = Week::of(week.iter().map(|deviation| bin(deviation, limit, weeks)).collect());
         }
     }
 
@@ -117,9 +116,9 @@ impl Season {
         self.hour_samples = other.hour_samples;
         self.base = other.base;
         self.first_at = self.first_at.min(other.first_at);
-        if self.week.is_empty() {
+        if self.week.hours.is_empty() {
             self.week.clone_from(&other.week);
-            for bin in &mut self.week {
+            for bin in &mut self.week.hours {
                 bin.value = (f64::from(bin.value) * ratio).clamp(-1e12, 1e12) as f32;
             }
         }
@@ -134,7 +133,7 @@ impl Season {
     pub(super) fn forget_profiles(&mut self, moment: Moment) {
         self.first_at = moment.at;
         self.day.fill(Bin::default());
-        self.week.clear();
+        self.week = Week::default();
         self.borrowed = None;
         self.suspicion = None;
     }
@@ -169,8 +168,10 @@ impl Season {
             };
         }
         let day = self.day_at(local);
-        let week = (!self.week.is_empty() && at.saturating_sub(self.first_at) >= WEEK_READY_MS)
-            .then(|| (day + f64::from(self.week[week_bin(local)].value)) * self.unit);
+        let week = self
+            .week
+            .is_settled()
+            .then(|| (day + f64::from(self.week.hours[week_bin(local)].value)) * self.unit);
         SeasonAt {
             day: Some(day * self.unit),
             week,
@@ -178,8 +179,8 @@ impl Season {
         }
     }
 
-    /// Learns `deviation` from the series' slow level, at most `clip` away from what the profile says now.
-    pub(super) fn learn(&mut self, moment: Moment, step_ms: i64, deviation: f64, clip: f64) {
+    /// Learns a sample: its `value`, and its `deviation` from the series' slow level. A bin moves towards it by at most `clip`.
+    pub(super) fn learn(&mut self, moment: Moment, step_ms: i64, value: f64, deviation: f64, clip: f64) {
         let x = deviation / self.unit;
         let clip = clip / self.unit;
         let Moment { at, local } = moment;
@@ -187,14 +188,16 @@ impl Season {
         let limit = day_limit(step_ms, self.day.len());
         self.day[i].learn(x, clip, limit);
 
-        let age = at.saturating_sub(self.first_at);
-        if age >= DAY_MS {
-            if self.week.is_empty() {
-                self.week = vec![Bin::default(); WEEK_BINS];
-            }
-            let rest = x - self.day_at(local);
-            self.week[week_bin(local)].learn(rest, clip, week_limit(step_ms));
+        let limit = week_limit(step_ms);
+        if self.week.hours.is_empty() {
+            self.week.begin(at, value);
         }
+        let more = match self.week.gathering {
+            Some(gathering) => (value - gathering.anchor) / self.unit,
+            None => x - self.day_at(local),
+        };
+        self.week.hours[week_bin(local)].learn(more, clip, limit);
+        self.week.settle_at(at, &self.day, limit / WEEKS_REMEMBERED as u16);
     }
 
     /// The day profile at a local time, in units.
@@ -204,20 +207,7 @@ impl Season {
 
     /// What bin `i` of the day profile says, in units.
     pub(super) fn day_bin_value(&self, i: usize) -> f64 {
-        let n = self.day.len();
-        let here = self.day[i];
-        // With few days a bin is one noisy sample: its neighbours know better.
-        if here.count >= 3 {
-            return f64::from(here.value);
-        }
-        let (mut sum, mut weight) = (0.0, 0.0);
-        for (j, w) in [((i + n - 1) % n, 1.0), (i, 2.0), ((i + 1) % n, 1.0)] {
-            if self.day[j].count > 0 {
-                sum += w * f64::from(self.day[j].value);
-                weight += w;
-            }
-        }
-        if weight > 0.0 { sum / weight } else { 0.0 }
+        day_bin_value(&self.day, i)
     }
 
     fn day_bin(&self, local: i64) -> usize {
@@ -239,6 +229,24 @@ impl Bin {
     }
 }
 
+/// What bin `i` of a day profile says, in units.
+pub(super) fn day_bin_value(day: &[Bin], i: usize) -> f64 {
+    let n = day.len();
+    let here = day[i];
+    // With few days a bin is one noisy sample: its neighbours know better.
+    if here.count >= 3 {
+        return f64::from(here.value);
+    }
+    let (mut sum, mut weight) = (0.0, 0.0);
+    for (j, w) in [((i + n - 1) % n, 1.0), (i, 2.0), ((i + 1) % n, 1.0)] {
+        if day[j].count > 0 {
+            sum += w * f64::from(day[j].value);
+            weight += w;
+        }
+    }
+    if weight > 0.0 { sum / weight } else { 0.0 }
+}
+
 /// Samples that a bin of the day profile remembers.
 fn day_limit(step_ms: i64, bins: usize) -> u16 {
     let per_bin = (DAY_MS as f32 / bins as f32 / step_ms.max(1) as f32).max(1.0);
@@ -246,7 +254,7 @@ fn day_limit(step_ms: i64, bins: usize) -> u16 {
 }
 
 /// Samples that an hour of the week profile remembers.
-fn week_limit(step_ms: i64) -> u16 {
+pub(super) fn week_limit(step_ms: i64) -> u16 {
     let per_hour = (HOUR_MS as f32 / step_ms.max(1) as f32).max(1.0);
     (WEEKS_REMEMBERED * per_hour).min(60_000.0) as u16
 }
