@@ -19,7 +19,6 @@ pub(crate) mod reseed;
 pub(crate) mod residual;
 pub(crate) mod season;
 mod shape;
-pub(crate) mod week;
 pub(crate) mod zone;
 
 pub use baseline::{BaselineBefore, BaselineSlot, Baselines, WARM_UP};

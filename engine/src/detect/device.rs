@@ -13,7 +13,6 @@ mod forest;
 mod season;
 mod shift;
 mod surprise;
-mod week;
 
 #[cfg(test)]
 mod tests;

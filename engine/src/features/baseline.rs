@@ -261,13 +261,7 @@ impl Baselines {
         let state = &mut self.states[slot];
         let Some(season) = &mut self.seasons[slot] else { return };
         season.learn_hour(state.last - (state.last_season - month));
-        season.learn(
-            moment,
-            state.step_ms,
-            state.last - month,
-            deviation - month,
-            clip.max(state.floor()),
-        );
+        season.learn(moment, state.step_ms, deviation - month, clip.max(state.floor()));
         state.follow_shift(season, moment);
         if season.borrowed.is_some() {
             state.outgrow(season, moment);
@@ -387,11 +381,12 @@ impl State {
         // Of the forecaster that speaks for the series: with its season, a level has none left.
         let speaker = usize::from(self.chosen);
         let before = self.trackers[speaker].level;
-        let before_all = self.trackers;
+        let plain = [self.trackers[0].error, self.trackers[1].error];
         for (i, tracker) in self.trackers.iter_mut().enumerate() {
             let Some(season) = offsets[i / 2] else { continue };
             if tracker.error < 0.0 {
-                *tracker = Tracker::begin(i, y, offsets, &before_all);
+                tracker.level = y - season;
+                tracker.error = HANDICAP * plain[i % 2];
                 continue;
             }
             let r = y - season - tracker.level;

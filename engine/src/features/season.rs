@@ -3,7 +3,6 @@
 use super::month::Month;
 use super::mstl::Estimate;
 use super::reseed::Suspicion;
-use super::week::Week;
 use super::zone::Moment;
 
 pub(crate) const DAY_MS: i64 = 86_400_000;
@@ -18,6 +17,8 @@ pub(crate) const DAYS_REMEMBERED: f32 = 8.0;
 pub(crate) const WEEKS_REMEMBERED: f32 = 4.0;
 /// Deviations from an ordinary hour are bounded, in units.
 pub(crate) const HOUR_CLIP: f64 = 16.0;
+/// A profile may be asked for once it has seen one whole period.
+pub(crate) const WEEK_READY_MS: i64 = WEEK_MS + DAY_MS;
 
 /// Profiles in units of the series' own scale, so that single precision is enough whatever the metric's unit.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub(super) struct Season {
     pub(super) unit: f64,
     pub(super) first_at: i64,
     pub(super) day: Vec<Bin>,
-    pub(super) week: Week,
+    pub(super) week: Vec<Bin>,
     pub(super) month: Month,
     /// Deviations of the present hour from level and profiles, in units, and how many they are.
     pub(super) hour_sum: f64,
@@ -38,10 +39,10 @@ pub(super) struct Season {
     pub(super) suspicion: Option<Box<Suspicion>>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Bin {
-    pub(crate) value: f32,
-    pub(crate) count: u16,
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bin {
+    pub(super) value: f32,
+    pub(super) count: u16,
 }
 
 /// Which profiles a prediction adds to the level.
@@ -49,7 +50,7 @@ pub(crate) struct Bin {
 pub(super) struct SeasonAt {
     /// Day profile, `None` until one day has been seen.
     pub(super) day: Option<f64>,
-    /// Day and week profile together, `None` until the first week is settled.
+    /// Day and week profile together.
     pub(super) week: Option<f64>,
     /// What a special day of the month adds to either, and to none.
     pub(super) month: f64,
@@ -65,7 +66,7 @@ impl Season {
             unit,
             first_at: moment.at,
             day: vec![Bin::default(); bins],
-            week: Week::default(),
+            week: Vec::new(),
             month,
             hour_sum: 0.0,
             hour_samples: 0,
@@ -104,7 +105,7 @@ impl Season {
         if let Some(week) = &estimate.week {
             let weeks = bin_days / 7.0 / WEEKS_REMEMBERED;
             let limit = week_limit(step_ms);
-            self.week = Week::of(week.iter().map(|deviation| bin(deviation, limit, weeks)).collect());
+            self.week = week.iter().map(|deviation| bin(deviation, limit, weeks)).collect();
         }
     }
 
@@ -116,9 +117,9 @@ impl Season {
         self.hour_samples = other.hour_samples;
         self.base = other.base;
         self.first_at = self.first_at.min(other.first_at);
-        if self.week.hours.is_empty() {
+        if self.week.is_empty() {
             self.week.clone_from(&other.week);
-            for bin in &mut self.week.hours {
+            for bin in &mut self.week {
                 bin.value = (f64::from(bin.value) * ratio).clamp(-1e12, 1e12) as f32;
             }
         }
@@ -133,7 +134,7 @@ impl Season {
     pub(super) fn forget_profiles(&mut self, moment: Moment) {
         self.first_at = moment.at;
         self.day.fill(Bin::default());
-        self.week = Week::default();
+        self.week.clear();
         self.borrowed = None;
         self.suspicion = None;
     }
@@ -168,10 +169,8 @@ impl Season {
             };
         }
         let day = self.day_at(local);
-        let week = self
-            .week
-            .is_settled()
-            .then(|| (day + f64::from(self.week.hours[week_bin(local)].value)) * self.unit);
+        let week = (!self.week.is_empty() && at.saturating_sub(self.first_at) >= WEEK_READY_MS)
+            .then(|| (day + f64::from(self.week[week_bin(local)].value)) * self.unit);
         SeasonAt {
             day: Some(day * self.unit),
             week,
@@ -179,8 +178,8 @@ impl Season {
         }
     }
 
-    /// Learns a sample: its `value`, and its `deviation` from the series' slow level. A bin moves towards it by at most `clip`.
-    pub(super) fn learn(&mut self, moment: Moment, step_ms: i64, value: f64, deviation: f64, clip: f64) {
+    /// Learns `deviation` from the series' slow level, at most `clip` away from what the profile says now.
+    pub(super) fn learn(&mut self, moment: Moment, step_ms: i64, deviation: f64, clip: f64) {
         let x = deviation / self.unit;
         let clip = clip / self.unit;
         let Moment { at, local } = moment;
@@ -188,16 +187,14 @@ impl Season {
         let limit = day_limit(step_ms, self.day.len());
         self.day[i].learn(x, clip, limit);
 
-        let limit = week_limit(step_ms);
-        if self.week.hours.is_empty() {
-            self.week.begin(at, value);
+        let age = at.saturating_sub(self.first_at);
+        if age >= DAY_MS {
+            if self.week.is_empty() {
+                self.week = vec![Bin::default(); WEEK_BINS];
+            }
+            let rest = x - self.day_at(local);
+            self.week[week_bin(local)].learn(rest, clip, week_limit(step_ms));
         }
-        let more = match self.week.gathering {
-            Some(gathering) => (value - gathering.anchor) / self.unit,
-            None => x - self.day_at(local),
-        };
-        self.week.hours[week_bin(local)].learn(more, clip, limit);
-        self.week.settle_at(at, &self.day, limit / WEEKS_REMEMBERED as u16);
     }
 
     /// The day profile at a local time, in units.
@@ -207,7 +204,20 @@ impl Season {
 
     /// What bin `i` of the day profile says, in units.
     pub(super) fn day_bin_value(&self, i: usize) -> f64 {
-        day_bin_value(&self.day, i)
+        let n = self.day.len();
+        let here = self.day[i];
+        // With few days a bin is one noisy sample: its neighbours know better.
+        if here.count >= 3 {
+            return f64::from(here.value);
+        }
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for (j, w) in [((i + n - 1) % n, 1.0), (i, 2.0), ((i + 1) % n, 1.0)] {
+            if self.day[j].count > 0 {
+                sum += w * f64::from(self.day[j].value);
+                weight += w;
+            }
+        }
+        if weight > 0.0 { sum / weight } else { 0.0 }
     }
 
     fn day_bin(&self, local: i64) -> usize {
@@ -229,24 +239,6 @@ impl Bin {
     }
 }
 
-/// What bin `i` of a day profile says, in units.
-pub(super) fn day_bin_value(day: &[Bin], i: usize) -> f64 {
-    let n = day.len();
-    let here = day[i];
-    // With few days a bin is one noisy sample: its neighbours know better.
-    if here.count >= 3 {
-        return f64::from(here.value);
-    }
-    let (mut sum, mut weight) = (0.0, 0.0);
-    for (j, w) in [((i + n - 1) % n, 1.0), (i, 2.0), ((i + 1) % n, 1.0)] {
-        if day[j].count > 0 {
-            sum += w * f64::from(day[j].value);
-            weight += w;
-        }
-    }
-    if weight > 0.0 { sum / weight } else { 0.0 }
-}
-
 /// Samples that a bin of the day profile remembers.
 fn day_limit(step_ms: i64, bins: usize) -> u16 {
     let per_bin = (DAY_MS as f32 / bins as f32 / step_ms.max(1) as f32).max(1.0);
@@ -254,7 +246,7 @@ fn day_limit(step_ms: i64, bins: usize) -> u16 {
 }
 
 /// Samples that an hour of the week profile remembers.
-pub(super) fn week_limit(step_ms: i64) -> u16 {
+fn week_limit(step_ms: i64) -> u16 {
     let per_hour = (HOUR_MS as f32 / step_ms.max(1) as f32).max(1.0);
     (WEEKS_REMEMBERED * per_hour).min(60_000.0) as u16
 }

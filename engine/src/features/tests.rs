@@ -235,39 +235,6 @@ fn a_weekend_is_expected_where_the_day_alone_does_as_well_all_week() {
 }
 
 #[test]
-fn the_first_monday_is_expected_after_one_week() {
-    let weekend = |i: i64| if (i / PER_DAY) % 7 >= 5 { 0.75 } else { 1.0 };
-    let signal = |i: i64| 1000.0 * weekend(i) * (1.0 + 0.3 * day(i));
-    let monday = 7 * PER_DAY;
-    for by_history in [false, true] {
-        for seed in 0..10 {
-            let mut baselines = one(Polarity::Both);
-            // It began within the first hours of the Monday before.
-            let begin = seed * PER_DAY / 48;
-            if by_history {
-                let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed as u64);
-                let rows: Vec<_> = (begin..monday)
-                    .map(|i| (at(i), signal(i) + 20.0 * noise(&mut rng)))
-                    .collect();
-                baselines.bootstrap(0, &[], &rows, |_, _, _| {});
-            } else {
-                feed(&mut baselines, 0, begin..monday, 20.0, signal);
-            }
-            let mut faulty = baselines.clone();
-            let first = &feed(&mut baselines, 0, monday..monday + 12, 0.0, signal);
-            let most = first.iter().map(|r| r.fast.abs()).fold(0.0, f32::max);
-            assert!(most < 4.0, "by history {by_history}, seed {seed}: {most}");
-            let fault = &feed(&mut faulty, 0, monday..monday + 1, 0.0, |i| 0.5 * signal(i))[0];
-            assert!(
-                fault.fast < -4.0,
-                "by history {by_history}, seed {seed}: {}",
-                fault.fast
-            );
-        }
-    }
-}
-
-#[test]
 fn days_and_weeks_alone_make_no_special_days() {
     for seed in 0..4 {
         let mut baselines = one(Polarity::Both);

@@ -188,7 +188,6 @@ impl Decomposition {
             clip: &clip,
             floor: &floor,
             slow: &self.slow,
-            whole: &self.last,
             values: &values,
         };
         self.seasons.learn(moment, &present, &samples)?;
@@ -320,25 +319,6 @@ impl Decomposition {
         let plain = self.error.narrow(0, 0, 2)?;
         let start = (Tensor::cat(&[&plain, &plain, &plain], 0)? * HANDICAP)?;
         let untried = self.error.lt(0.0)?;
-        // A week goes on from its day.
-        let pairs = |rows: &Tensor| {
-            Tensor::cat(
-                &[&rows.narrow(0, 0, 2)?, &rows.narrow(0, 2, 2)?, &rows.narrow(0, 2, 2)?],
-                0,
-            )
-        };
-        let is_week = Tensor::cat(
-            &[
-                untried.narrow(0, 0, 4)?.zeros_like()?,
-                untried.narrow(0, 4, 2)?.ones_like()?,
-            ],
-            0,
-        )?;
-        let of_day = pairs(&self.error)?;
-        let goes_on = ((is_week * of_day.ge(0.0)?)? * pairs(&seen.known)?)?;
-        let start = pick(&goes_on, &of_day, &start)?;
-        let from_day = ((pairs(&self.level)? + pairs(&seen.offsets)?)? - &seen.offsets)?;
-        let target = pick(&goes_on, &from_day, &target)?;
         let level = pick(&untried, &target, &level)?;
         let error = pick(&untried, &start, &error)?;
         self.level = pick(&seen.known, &level, &self.level)?;

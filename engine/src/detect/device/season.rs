@@ -3,13 +3,13 @@
 //! What happens once an hour (special days of the month) or once in a long while (a shift that is believed) is decided on the
 //! CPU, by the same code that a single series uses.
 
-use super::columns::{clamp, column, pick};
-use super::week::up;
+use super::columns::{clamp, column, pick, singles};
 use crate::features::baseline::{ProfileColumns, SEASON_AT, SeasonColumns};
 use crate::features::month::Month;
 use crate::features::reseed::{Regime, Sums};
-use crate::features::season::{DAY_MS, DAYS_REMEMBERED, HOUR_CLIP, HOUR_MS, WEEKS_REMEMBERED, day_bin, week_bin};
-use crate::features::week::SETTLE_MS;
+use crate::features::season::{
+    DAY_MS, DAYS_REMEMBERED, HOUR_CLIP, HOUR_MS, WEEK_READY_MS, WEEKS_REMEMBERED, day_bin, week_bin,
+};
 use crate::features::zone::{LocalClock, Moment};
 use candle_core::{DType, Device, Result, Tensor};
 use wire::Timestamp;
@@ -28,8 +28,6 @@ pub(super) struct Seasons {
     /// Long-term level when the local day began.
     base: Tensor,
     newest: i64,
-    /// No first week is over before.
-    settles_at: f64,
     /// What was put aside where a shift is suspected.
     kept: Profiles,
     pub(super) suspicion: Suspicions,
@@ -48,24 +46,20 @@ pub(super) struct Suspicions {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Profiles {
+struct Profiles {
     /// 0: the series has no profile yet.
     unit: Tensor,
     first_at: Tensor,
-    /// 1 where the week profile is settled, and where it is gathered; then from when on, and less which value.
-    pub(super) settled: Tensor,
-    pub(super) gathering: Tensor,
-    pub(super) since: Tensor,
-    pub(super) anchor: Tensor,
-    pub(super) day: Vec<Bin>,
-    pub(super) week: Vec<Bin>,
+    week_begun: Tensor,
+    day: Vec<Bin>,
+    week: Vec<Bin>,
 }
 
 /// One bin of every series; the value in single precision.
 #[derive(Clone, Debug)]
-pub(super) struct Bin {
-    pub(super) value: Tensor,
-    pub(super) count: Tensor,
+struct Bin {
+    value: Tensor,
+    count: Tensor,
 }
 
 /// What profiles say of a moment, each with 1 where it is known; 0 where not.
@@ -86,8 +80,7 @@ pub(super) struct Samples<'a> {
     pub(super) floor: &'a Tensor,
     /// The long-term levels.
     pub(super) slow: &'a Tensor,
-    /// The samples, and less the day and week profile of the speaker.
-    pub(super) whole: &'a Tensor,
+    /// The samples less the day and week profile of the speaker.
     pub(super) values: &'a Tensor,
 }
 
@@ -119,7 +112,6 @@ impl Seasons {
             hour_samples: column(columns.hour_samples, device)?,
             base: column(columns.base, device)?,
             newest: i64::MIN,
-            settles_at: f64::NEG_INFINITY,
             kept: Profiles::upload(columns.kept, device)?,
             suspicion: Suspicions {
                 on: Tensor::from_vec(suspected, n, device)?,
@@ -208,7 +200,6 @@ impl Seasons {
             clip,
             floor,
             slow,
-            whole,
             values,
         } = *samples;
         if self.live.day.is_empty() {
@@ -234,6 +225,7 @@ impl Seasons {
         let x = ((deviation - &special)? / &unit)?;
         let clip = (clip.maximum(floor)? / &unit)?;
         let remembered = |days: f32, span_ms: f64| -> Result<Tensor> {
+            // A quotient, not a product with the reciprocal, which may fall short of a whole number.
             let per_bin = ((step_ms.zeros_like()? + span_ms)? / step_ms.maximum(1.0)?)?.maximum(1.0)?;
             (per_bin * f64::from(days))?.minimum(60_000.0)?.floor()?.maximum(2.0)
         };
@@ -241,24 +233,12 @@ impl Seasons {
         let limit = remembered(DAYS_REMEMBERED, DAY_MS as f64 / live.day.len() as f64)?;
         live.day[bin].learn(&x, &clip, &limit, &learns)?;
 
-        let value = (whole - &special)?;
-        let anew = ((live.settled.le(0.0)? * live.gathering.le(0.0)?)? * &learns)?;
-        live.gathering = pick(&anew, &live.gathering.ones_like()?, &live.gathering)?;
-        live.since = pick(&anew, &(live.since.zeros_like()? + now)?, &live.since)?;
-        live.anchor = pick(&anew, &value, &live.anchor)?;
+        let age = (live.first_at.neg()? + now)?;
+        let learns = (learns * age.ge(DAY_MS as f64)?)?;
+        live.week_begun = pick(&learns, &live.week_begun.ones_like()?, &live.week_begun)?;
         let rest = (x - live.day_at(moment.local, self.n, &self.device)?)?;
-        let gathered = ((value - &live.anchor)? / &unit)?;
-        let more = pick(&live.gathering.gt(0.0)?, &gathered, &rest)?;
         let limit = remembered(WEEKS_REMEMBERED, HOUR_MS as f64)?;
-        live.week[week_bin(moment.local)].learn(&more, &clip, &limit, &learns)?;
-        if now < self.settles_at {
-            return Ok(());
-        }
-        let usual = (limit / f64::from(WEEKS_REMEMBERED))?.floor()?;
-        let next = live.settle(now, &learns, &usual, &self.device)?;
-        // A week that begins with the next sample is over no sooner.
-        self.settles_at = next.min(now + SETTLE_MS as f64);
-        Ok(())
+        live.week[week_bin(moment.local)].learn(&rest, &clip, &limit, &learns)
     }
 
     /// Whether a series has profiles.
@@ -330,25 +310,27 @@ impl Seasons {
         self.live.take_over(&self.kept, confirmed)?;
         self.live.first_at = first_at;
         self.live.unit = pick(confirmed, &(&self.kept.unit * &regimes.factor)?, &self.live.unit)?;
-        let anchor = (&self.live.anchor + &regimes.jump)?;
-        self.live.anchor = pick(confirmed, &anchor, &self.live.anchor)?;
-        // The week of before may be a first one that is over by now.
-        self.settles_at = f64::NEG_INFINITY;
         Ok(regimes)
     }
 }
 
 impl Profiles {
     fn upload(columns: ProfileColumns, device: &Device) -> Result<Self> {
+        let bins = |bins: Vec<(Vec<f32>, Vec<f64>)>| -> Result<Vec<Bin>> {
+            let upload = |(value, count)| {
+                Ok(Bin {
+                    value: singles(value, device)?,
+                    count: column(count, device)?,
+                })
+            };
+            bins.into_iter().map(upload).collect()
+        };
         Ok(Self {
             unit: column(columns.unit, device)?,
             first_at: column(columns.first_at, device)?,
-            settled: column(columns.settled, device)?,
-            gathering: column(columns.gathering, device)?,
-            since: column(columns.since, device)?,
-            anchor: column(columns.anchor, device)?,
-            day: up(columns.day, device)?,
-            week: up(columns.week, device)?,
+            week_begun: column(columns.week_begun, device)?,
+            day: bins(columns.day)?,
+            week: bins(columns.week)?,
         })
     }
 
@@ -365,7 +347,7 @@ impl Profiles {
         }
         let age = (self.first_at.neg()? + moment.at as f64)?;
         let has_day = (self.unit.gt(0.0)? * age.ge(DAY_MS as f64)?)?;
-        let has_week = (&has_day * self.settled.gt(0.0)?)?;
+        let has_week = ((&has_day * self.week_begun.gt(0.0)?)? * age.ge(WEEK_READY_MS as f64)?)?;
         let day = self.day_at(moment.local, n, device)?;
         let hour = self.week[week_bin(moment.local)].value.to_dtype(DType::F64)?;
         Ok(At {
@@ -397,10 +379,7 @@ impl Profiles {
     fn take_over(&mut self, other: &Self, which: &Tensor) -> Result<()> {
         self.unit = pick(which, &other.unit, &self.unit)?;
         self.first_at = pick(which, &other.first_at, &self.first_at)?;
-        self.settled = pick(which, &other.settled, &self.settled)?;
-        self.gathering = pick(which, &other.gathering, &self.gathering)?;
-        self.since = pick(which, &other.since, &self.since)?;
-        self.anchor = pick(which, &other.anchor, &self.anchor)?;
+        self.week_begun = pick(which, &other.week_begun, &self.week_begun)?;
         let bins = self.day.iter_mut().chain(&mut self.week);
         for (own, other) in bins.zip(other.day.iter().chain(&other.week)) {
             own.value = pick(which, &other.value, &own.value)?;

@@ -5,7 +5,6 @@
 use super::super::month::Month;
 use super::super::reseed::{Sums, Suspicion};
 use super::super::season::{Bin, Season, WEEK_BINS, day_bins};
-use super::super::week::Week;
 use super::super::zone::LocalClock;
 use super::{Baselines, CANDIDATES, WARM_UP};
 
@@ -64,11 +63,8 @@ pub(crate) struct SeasonColumns {
 pub(crate) struct ProfileColumns {
     pub(crate) unit: Vec<f64>,
     pub(crate) first_at: Vec<f64>,
-    /// 1 where the week profile is settled; where it is gathered, 1 in the second, and from when on, less which value.
-    pub(crate) settled: Vec<f64>,
-    pub(crate) gathering: Vec<f64>,
-    pub(crate) since: Vec<f64>,
-    pub(crate) anchor: Vec<f64>,
+    /// 1 where the week profile has begun.
+    pub(crate) week_begun: Vec<f64>,
     /// Value and count by bin, each a column.
     pub(crate) day: Vec<(Vec<f32>, Vec<f64>)>,
     pub(crate) week: Vec<(Vec<f32>, Vec<f64>)>,
@@ -195,19 +191,13 @@ impl ProfileColumns {
     fn push(&mut self, season: Option<&Season>) -> Result<(), String> {
         self.unit.push(season.map_or(0.0, |season| season.unit));
         self.first_at.push(season.map_or(0.0, |season| season.first_at as f64));
-        let week = season.map(|season| &season.week);
-        let gathering = week.and_then(|week| week.gathering);
-        let bit = |is: bool| f64::from(u8::from(is));
-        self.settled.push(bit(week.is_some_and(Week::is_settled)));
-        self.gathering.push(bit(gathering.is_some()));
-        self.since
-            .push(gathering.map_or(0.0, |gathering| gathering.since as f64));
-        self.anchor.push(gathering.map_or(0.0, |gathering| gathering.anchor));
+        let begun = season.is_some_and(|season| !season.week.is_empty());
+        self.week_begun.push(f64::from(u8::from(begun)));
         if season.is_some_and(|season| season.day.len() != self.day.len()) {
             return Err("a series had another interval when its day profile began: a batch has one".to_owned());
         }
         let day = season.map_or(&[][..], |season| &season.day);
-        let week = week.map_or(&[][..], |week| &week.hours);
+        let week = season.map_or(&[][..], |season| &season.week);
         for (columns, bins) in [(&mut self.day, day), (&mut self.week, week)] {
             for (i, (values, counts)) in columns.iter_mut().enumerate() {
                 let bin: Bin = bins.get(i).copied().unwrap_or_default();

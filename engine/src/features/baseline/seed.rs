@@ -41,10 +41,6 @@ impl State {
         season.unit = kept.unit;
         season.day = kept.day;
         season.week = kept.week;
-        // What is gathered from now on is that much more than what was gathered before.
-        if let Some(gathering) = &mut season.week.gathering {
-            gathering.anchor += regime.jump;
-        }
         let anew = offsets(season.at(moment));
         self.slow = slow + regime.jump;
         self.slow_error = regime.error.max(regime.factor * slow_error);

@@ -1,6 +1,6 @@
 //! One candidate forecaster: a level that follows the samples, and how far off it was lately.
 
-use super::{CANDIDATES, CLIP, ERROR_MEMORY, HANDICAP, OUTLIER, TO_SIGMA};
+use super::{CLIP, ERROR_MEMORY, OUTLIER, TO_SIGMA};
 
 /// Level and recent error of one candidate forecaster. A negative error: its season is not known yet.
 #[derive(Clone, Copy, Debug, Default)]
@@ -10,23 +10,6 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
-    /// Candidate `i`, whose season has just become known, after the sample `y`; `trackers` as they were before it. A day has to
-    /// earn its place. A week goes on from its day, and is as good as that until it is seen to be better.
-    pub(super) fn begin(i: usize, y: f64, offsets: [Option<f64>; 3], trackers: &[Self; CANDIDATES]) -> Self {
-        let own = offsets[i / 2].unwrap_or(0.0);
-        let day = &trackers[2 + i % 2];
-        match offsets[1] {
-            Some(offset) if i >= 4 && day.error >= 0.0 => Self {
-                level: day.level + offset - own,
-                error: day.error,
-            },
-            _ => Self {
-                level: y - own,
-                error: HANDICAP * trackers[i % 2].error,
-            },
-        }
-    }
-
     pub(super) fn learn(&mut self, r: f64, gain: f64, floor: f64, relearning: bool, seen: u64) {
         let scale = (TO_SIGMA * self.error).max(floor);
         let far = r.abs() > OUTLIER * scale;
