@@ -2,9 +2,12 @@
 
 #![no_main]
 
-use fuzz::targets::{TARGETS, Target};
+#[path = "../src/targets.rs"]
+mod targets;
+
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
+use targets::{TARGETS, Target};
 
 static CHOSEN: LazyLock<Target> = LazyLock::new(|| {
     let name = std::env::var("HALO_FUZZ").unwrap_or_default();

@@ -19,10 +19,10 @@ use engine::store::log::read_segment;
 use wire::{SeriesId, Timestamp};
 
 /// A decoder by its name, which is also that of its folder of seeds.
-pub type Target = (&'static str, fn(&[u8]));
+pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: &[Target] = &[
+pub(crate) const TARGETS: &[Target] = &[
     ("remote_write_v1", remote_write_v1),
     ("otlp_metrics", otlp_metrics),
     ("otlp_metrics_json", otlp_metrics_json),
