@@ -5,11 +5,13 @@
 
 mod context;
 mod detector;
+mod limits;
 mod models;
 mod receivers;
 mod signals;
 
 pub use context::{OneOrMany, RawCalendar, RawEvidence, RawEvidenceTable, RawSeries, RawTime, RawWindow};
+pub use limits::{LimitConfig, RawLimits};
 pub use models::RawModels;
 pub use receivers::{RawSecret, RawStatsd, RawWebhooks, SecretPlace, WebhookSecrets};
 pub use signals::{GrpcListen, RawLogs, RawOtlp, RawTraces, SignalConfig};
@@ -46,6 +48,8 @@ pub struct Config {
     pub queue_samples: usize,
     /// Most series of all sources together.
     pub max_series: usize,
+    /// What protects the engine from its senders.
+    pub limits: LimitConfig,
     /// How long raw samples are kept.
     pub retention_ms: i64,
     /// What is taken in and kept of logs and spans, and the limit of a request.
@@ -106,6 +110,7 @@ impl Config {
             verdict_bytes: 96 << 20,
             queue_samples: 4 << 20,
             max_series: 1_000_000,
+            limits: LimitConfig::default(),
             retention_ms: 31 * 24 * 3600 * 1000,
             signals: SignalConfig::default(),
             otlp_grpc: GrpcListen::Off,
@@ -191,17 +196,6 @@ pub struct RawAct {
     pub webhook_base: Option<String>,
 }
 
-/// `[limits]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawLimits {
-    pub max_series: Option<usize>,
-    pub queue_samples: Option<usize>,
-    pub retention_days: Option<u32>,
-    /// Largest request after decompression; default 64.
-    pub max_request_mb: Option<u32>,
-}
-
 impl RawConfig {
     /// Reads TOML.
     ///
@@ -257,25 +251,8 @@ impl TryFrom<RawConfig> for Config {
             });
             config.webhook_base = Some(base);
         }
-        if let Some(max_series) = raw.limits.max_series {
-            check(&mut problems, max_series > 0, || {
-                "limits.max_series: must be above 0".to_owned()
-            });
-            config.max_series = max_series;
-        }
-        if let Some(queue) = raw.limits.queue_samples {
-            check(&mut problems, queue >= 10_000, || {
-                format!("limits.queue_samples: must be at least 10000, got {queue}")
-            });
-            config.queue_samples = queue;
-        }
-        if let Some(days) = raw.limits.retention_days {
-            check(&mut problems, days > 0, || {
-                "limits.retention_days: must be above 0".to_owned()
-            });
-            config.retention_ms = i64::from(days) * 24 * 3600 * 1000;
-        }
         config.signals = signals::signals(&raw.logs, &raw.traces, raw.limits.max_request_mb, &mut problems);
+        limits::limits(&raw.limits, &mut config, &mut problems);
         config.otlp_grpc = signals::grpc(&raw.otlp, &mut problems);
         config.webhooks = receivers::webhooks(raw.webhooks, &mut problems);
         config.statsd = raw.statsd.and_then(|raw| receivers::statsd(raw, &mut problems));

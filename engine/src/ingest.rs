@@ -13,8 +13,10 @@ pub mod influx;
 pub mod json_lines;
 mod json_size;
 pub mod loki;
+pub mod memory;
 pub mod otlp;
 pub mod prometheus;
+pub mod rate;
 pub mod recording;
 mod refusals;
 pub mod registry;
@@ -67,8 +69,20 @@ pub enum RejectReason {
     Duplicate,
     /// A label name or value over the limit, unsorted, repeated or empty.
     BadLabels,
-    /// Over a limit on series.
+    /// Over the limit on series of all sources, or of one.
     TooManySeries,
+    /// Of a metric whose series explode.
+    Cardinality,
+    /// A new series, while memory is short.
+    OverMemory,
+    /// Faster than its source may send. Its sender was told to come later.
+    OverRate,
+    /// No room behind what waits. Its sender was told to come later.
+    Overloaded,
+    /// A request that did not arrive in time. Its sender was told to come later.
+    TooSlow,
+    /// The disk does not take it. Its sender was told to come later.
+    NotDurable,
     /// A histogram or another kind this version does not take.
     Unsupported,
     /// Makes no sense to the decoder of its format.
@@ -107,6 +121,12 @@ impl RejectReason {
             Self::Duplicate => "duplicate",
             Self::BadLabels => "bad_labels",
             Self::TooManySeries => "too_many_series",
+            Self::Cardinality => "cardinality",
+            Self::OverMemory => "over_memory",
+            Self::OverRate => "over_rate",
+            Self::Overloaded => "overloaded",
+            Self::NotDurable => "not_durable",
+            Self::TooSlow => "too_slow",
             Self::Unsupported => "unsupported",
             Self::Malformed => "malformed",
             Self::Truncated => "truncated",

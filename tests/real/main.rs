@@ -2,6 +2,7 @@
 
 mod alertmanager;
 mod durability;
+mod faults;
 mod line_protocols;
 mod otel;
 mod prometheus;

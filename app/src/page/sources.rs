@@ -1,11 +1,13 @@
 //! Where the data comes from, what was refused and why, which models judge it.
 
+mod protection;
 mod verdicts;
 
 use crate::component::{Empty, Icon, Stat, Symbol, Waiting, source_state};
 use crate::format;
 use crate::state::live;
 use leptos::prelude::*;
+use protection::ProtectionCard;
 use verdicts::VerdictCard;
 use wire::status::{Model, Source};
 
@@ -20,6 +22,7 @@ pub(crate) fn Sources() -> impl IntoView {
             <header class="page__head"><h1>"Sources"</h1></header>
             <Waiting>
                 <Loop />
+                <ProtectionCard />
                 <Show
                     when=move || !sources.with(Vec::is_empty)
                     fallback=|| view! {

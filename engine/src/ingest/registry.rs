@@ -47,16 +47,13 @@ impl Registry {
         self.homes.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The series of `infos` that are not known yet, each once, as many as find room below `max`; and how many do not.
-    pub fn unknown(&self, infos: Vec<SeriesInfo>, max: usize) -> (Vec<Arc<SeriesInfo>>, usize) {
+    /// The series of `infos` that are not known yet, each once, by id.
+    pub fn unknown(&self, infos: Vec<SeriesInfo>) -> Vec<SeriesInfo> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let mut new: Vec<_> = infos.into_iter().filter(|info| !known.contains_key(&info.id)).collect();
         new.sort_by_key(|info| info.id);
         new.dedup_by_key(|info| info.id);
-        let room = max.saturating_sub(known.len());
-        let refused = new.len().saturating_sub(room);
-        new.truncate(room);
-        (new.into_iter().map(Arc::new).collect(), refused)
+        new
     }
 
     /// Calls `decode` with a test for "is this series known".
@@ -155,18 +152,18 @@ mod tests {
     }
 
     #[test]
-    fn new_series_are_named_once_and_the_limit_holds() {
+    fn new_series_are_named_once() {
         let registry = Registry::default();
-        let (new, refused) = registry.unknown(infos(0..3), 4);
-        assert_eq!((new.len(), refused, registry.len()), (3, 0, 0));
-        registry.add(new);
-        let (new, refused) = registry.unknown([infos(0..6), infos(3..4)].concat(), 4);
-        assert_eq!((new.len(), refused), (1, 2));
-        let added = Arc::clone(&new[0]);
-        registry.add(new);
+        let new = registry.unknown(infos(0..3));
+        assert_eq!((new.len(), registry.len()), (3, 0));
+        registry.add(new.into_iter().map(Arc::new));
+        let new = registry.unknown([infos(0..4), infos(3..4)].concat());
+        assert_eq!(new.len(), 1);
+        let added = Arc::new(new[0].clone());
+        registry.add([Arc::clone(&added)]);
         assert_eq!(registry.len(), 4);
         assert_eq!(registry.get(added.id).as_ref(), Some(&added));
-        let (unknown, _) = registry.unknown(infos(0..6), usize::MAX);
+        let unknown = registry.unknown(infos(0..6));
         assert_eq!(unknown.len(), 2);
         assert!(registry.with_known(|known| known(added.id) && !known(unknown[0].id)));
     }

@@ -1,5 +1,6 @@
 //! The engine: starts the threads, owns the log and the store, and is the one facade for servers, desktop and tests.
 
+mod guard;
 mod history;
 mod inbox;
 mod intake;
@@ -32,6 +33,7 @@ use crate::store::models::ModelStore;
 use crate::store::signals::SignalStore;
 use crate::store::signals::sqlite::SqliteSignals;
 use crate::store::sqlite::SqliteStore;
+use guard::Guard;
 use intake::Intake;
 use query::InProcess;
 use std::sync::Arc;
@@ -64,10 +66,13 @@ pub struct Engine {
     shards: Vec<mpsc::Sender<ShardMessage>>,
     orders: mpsc::Sender<Order>,
     live: Arc<Live>,
+    guard: Guard,
     /// One permit per sample that may wait between log and shards.
     room: Semaphore,
     /// Held for reading between log and shards, for writing while the log is cut.
     gate: RwLock<()>,
+    /// Held while chunks are handed to the store, and while it puts them together.
+    sealing: Mutex<()>,
     executors: Executors,
     kill_switch: Arc<AtomicBool>,
     trainer: mpsc::Sender<ModelsOrder>,
@@ -108,14 +113,20 @@ impl Engine {
             Ok(())
         })?;
         for damage in &recovery.damage {
-            tracing::warn!(%damage, "the log was damaged; everything before the damage is kept");
+            tracing::error!(%damage, "the log was damaged; everything else in it is kept");
+        }
+        for torn in &recovery.torn {
+            tracing::info!(%torn, "a crash cut off what was being written; its sender was told nothing");
         }
 
         let (orders, from_people) = mpsc::channel(COORDINATOR_QUEUE);
         let (trainer, training_orders) = mpsc::channel(1);
         let (intake, waiting) = Intake::new(config.max_series);
         let (stop, stopped) = watch::channel(false);
-        let live = Arc::new(Live::new(coordinator.snapshot(now)));
+        let guard = Guard::new(&config.limits, &config.data_dir, recovery);
+        let mut snapshot = coordinator.snapshot(now);
+        snapshot.status.protection = guard.state(log.bytes_since_checkpoint(), now);
+        let live = Arc::new(Live::new(snapshot));
         let engine = Arc::new(Self {
             registry: Registry::new(restore::catalog(&saved)?),
             log,
@@ -125,8 +136,10 @@ impl Engine {
             shards,
             orders,
             live,
+            guard,
             room: Semaphore::new(config.queue_samples.min(Semaphore::MAX_PERMITS)),
             gate: RwLock::new(()),
+            sealing: Mutex::new(()),
             executors,
             kill_switch: coordinator.kill_switch(),
             trainer,
@@ -145,6 +158,7 @@ impl Engine {
             stopped.clone(),
         ));
         tasks.spawn(writer::run(Arc::clone(&engine), waiting, stopped.clone()));
+        tasks.spawn(guard::watch(Arc::clone(&engine), stopped.clone()));
         tasks.spawn(trainer::run(Arc::clone(&engine), training_orders));
         engine.restore_series(saved, records, &thresholds).await?;
         sources::start(&engine, &mut tasks, &stopped)?;

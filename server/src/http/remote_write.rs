@@ -11,10 +11,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use engine::Error;
 use engine::ingest::Rejection;
 use engine::ingest::prometheus::DecodeError;
 use engine::pipeline::{IngestReport, WriteError};
+use std::time::Duration;
 use wire::status::{Identity, Role};
 
 const V1: &str = "prometheus.WriteRequest";
@@ -27,6 +27,10 @@ pub struct WriteLimits {
     pub body_bytes: usize,
     /// Requests worked on at the same time; further ones are answered 503.
     pub concurrent: usize,
+    /// Connections open at the same time; further ones wait.
+    pub connections: usize,
+    /// For a request to arrive whole.
+    pub read_timeout: Duration,
 }
 
 impl Default for WriteLimits {
@@ -34,6 +38,8 @@ impl Default for WriteLimits {
         Self {
             body_bytes: 32 << 20,
             concurrent: 64,
+            connections: 20_000,
+            read_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -98,7 +104,7 @@ async fn take(app: &App, identity: &Identity, headers: &HeaderMap, body: Body) -
         let status = match &error {
             WriteError::Decode(DecodeError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             WriteError::Decode(_) => StatusCode::BAD_REQUEST,
-            WriteError::Engine(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            WriteError::Engine(error) if error.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
             WriteError::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Refusal(status, error.to_string())

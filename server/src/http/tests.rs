@@ -612,4 +612,5 @@ async fn a_stream_over_a_socket_ends_when_the_server_stops() {
     assert_eq!(gone.kind, ErrorKind::Unavailable);
 }
 
+mod arrive;
 mod telemetry;

@@ -3,7 +3,7 @@
 use super::{Engine, gone};
 use crate::error::{Error, Result};
 use crate::ingest::admit::too_far_ahead;
-use crate::ingest::prometheus::{DecodeError, Limits, decode_v1};
+use crate::ingest::prometheus::{DecodeError, decode_v1};
 use crate::ingest::{IngestBatch, RejectReason, Rejection};
 use crate::pipeline::coordinator::is_durable;
 use crate::pipeline::engine::task::Order;
@@ -42,7 +42,7 @@ impl Engine {
     /// # Errors
     /// [`WriteError::Decode`] if the bytes make no sense, [`WriteError::Engine`] if it must be sent again later.
     pub async fn remote_write(&self, body: &[u8]) -> Result<IngestReport, WriteError> {
-        let batch = decode_v1(body, &Limits::default(), self.registry())?;
+        let batch = decode_v1(body, &self.config.limits.request, self.registry())?;
         Ok(self.ingest("remote_write", batch).await?)
     }
 
@@ -56,20 +56,25 @@ impl Engine {
         let mut rejections = std::mem::take(&mut batch.rejections);
         if is_durable(&source) {
             self.refuse_future(&mut batch.samples, &mut rejections);
+            self.may_come(&source, batch.samples.len()).await?;
         }
         let permits = u32::try_from(batch.samples.len()).unwrap_or(u32::MAX);
-        let _room = self.room.try_acquire_many(permits).map_err(|_| {
-            Error::Unavailable(format!(
-                "{permits} samples find no room behind the ones that wait: send again later"
-            ))
-        })?;
+        let Ok(_room) = self.room.try_acquire_many(permits) else {
+            let problem = format!("{permits} samples find no room behind the ones that wait: send again later");
+            return Err(self
+                .put_off(&source, RejectReason::Overloaded, permits.into(), problem)
+                .await);
+        };
         let _open = self.gate.read().await;
+        let came = batch.samples.len() as u64;
         if !batch.types.is_empty() {
-            self.declare(std::mem::take(&mut batch.types)).await?;
+            let declared = self.declare(std::mem::take(&mut batch.types)).await;
+            self.kept(&source, came, declared).await?;
         }
         let added = self
             .add_series(&source, batch.new_series, &mut batch.samples, &mut rejections)
-            .await?;
+            .await;
+        let added = self.kept(&source, came, added).await?;
         let samples = batch.samples.len() as u64;
         if is_durable(&source) && (!batch.samples.is_empty() || !added.is_empty()) {
             let record = Record::Batch(Batch {
@@ -77,7 +82,9 @@ impl Engine {
                 new_series: added,
                 samples: batch.samples,
             });
-            self.log.append(&record).await?;
+            let logged = self.log.append(&record).await;
+            self.kept(&source, came, logged).await?;
+            self.is_durable_again();
             let Record::Batch(logged) = record;
             batch.samples = logged.samples;
         }
@@ -158,8 +165,11 @@ impl Engine {
             return Ok(Vec::new());
         }
         let mut catalog = self.registry.turn().await;
-        let typed = catalog.admit(infos);
-        let (added, refused) = self.registry.unknown(typed.infos, self.config.max_series);
+        // Before anything is remembered of them.
+        let judged = self.guard.judge(source, self.registry.unknown(infos));
+        let typed = catalog.admit(judged.taken);
+        let added = self.registry.unknown(typed.infos);
+        let added: Vec<Arc<SeriesInfo>> = added.into_iter().map(Arc::new).collect();
         if is_durable(source) {
             let changes: Vec<Change> = added
                 .iter()
@@ -186,22 +196,29 @@ impl Engine {
         }
         // Last: a request dropped or failed before this leaves a series that the next request names again.
         self.registry.add(added.iter().map(Arc::clone));
+        self.guard.count(source, added.iter().map(Arc::as_ref));
         self.tell_kinds(self.registry.retype(&catalog, Some(&typed.reconsider)))
             .await?;
-        if refused > 0 {
-            let before = samples.len();
-            self.registry.with_known(|known| samples.retain(|s| known(s.series)));
-            rejections.push(Rejection {
-                reason: RejectReason::TooManySeries,
-                samples: (before - samples.len()) as u64,
-                example: format!(
-                    "{refused} new series over the limit of {}: raise limits.max_series or drop labels",
-                    self.config.max_series
-                ),
-            });
+        if !judged.refused.is_empty() {
+            let now = self.clock.now();
+            rejections.extend(self.guard.cut(source, &judged.refused, judged.findings, samples, now));
         }
         let added = added.iter().map(|info| SeriesInfo::clone(info)).collect();
         Ok(added)
+    }
+
+    /// Says in the sender's words that what should have been kept was not: it must come again, nothing of it was taken.
+    async fn kept<T>(&self, source: &Arc<str>, samples: u64, result: Result<T>) -> Result<T> {
+        match result {
+            Err(error) if error.is_retryable() => {
+                let problem = match error {
+                    Error::Unavailable(problem) => problem,
+                    error => error.to_string(),
+                };
+                Err(self.not_durable(source, samples, problem).await)
+            }
+            result => result,
+        }
     }
 
     /// Takes types that a sender declares; they stay known over a restart.

@@ -1,14 +1,17 @@
 //! The live engine from ingestion to approval, and across restarts.
 
 mod events;
+mod guard;
 mod intake;
 mod models;
+mod ranges;
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::{RawConfig, ReplayConfig};
 use crate::ingest::{IngestBatch, RejectReason};
 use crate::series::{Labels, Sample, info_from_labels};
+use crate::store::rollup::Level;
 use futures::StreamExt;
 use wire::command::Command;
 use wire::proposal::ProposalState;
