@@ -5,3 +5,5 @@ mod durability;
 mod line_protocols;
 mod otel;
 mod prometheus;
+mod promql;
+mod scrape;

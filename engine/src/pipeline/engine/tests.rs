@@ -3,6 +3,7 @@
 mod events;
 mod intake;
 mod models;
+mod remote_write;
 
 use super::*;
 use crate::clock::ManualClock;
