@@ -17,7 +17,7 @@ struct Golden {
 #[derive(Deserialize)]
 struct Sent {
     labels: BTreeMap<String, String>,
-    samples: Vec<(i64, f64)>,
+    samples: Vec<(i64, String)>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +59,11 @@ fn golden() -> Golden {
 fn stored(golden: &Golden) -> Vec<FetchedSeries> {
     let series = golden.series.iter().map(|sent| FetchedSeries {
         labels: LabelSet::new(sent.labels.clone().into_iter().collect()),
-        samples: sent.samples.clone(),
+        samples: sent
+            .samples
+            .iter()
+            .map(|(at, value)| (*at, value.parse().unwrap()))
+            .collect(),
         ends: Vec::new(),
     });
     let mut series: Vec<_> = series.collect();

@@ -219,7 +219,7 @@ mod tests {
         let query = Query::Series {
             id: labels("load").id(),
             from: Some(Timestamp(0)),
-            to: None,
+            to: Some(Timestamp(NOW)),
             max_points: Some(5000),
         };
         let Reply::Series(detail) = handle.query(query).await.unwrap() else {
