@@ -8,17 +8,21 @@ mod detector;
 mod limits;
 mod models;
 mod receivers;
+mod scrape;
 mod signals;
 
 pub use context::{OneOrMany, RawCalendar, RawEvidence, RawEvidenceTable, RawSeries, RawTime, RawWindow};
 pub use limits::{LimitConfig, RawLimits};
 pub use models::RawModels;
 pub use receivers::{RawSecret, RawStatsd, RawWebhooks, SecretPlace, WebhookSecrets};
+pub use scrape::{RawBasic, RawScrape};
+pub(crate) use scrape::{is_address, is_label};
 pub use signals::{GrpcListen, RawLogs, RawOtlp, RawTraces, SignalConfig};
 
 use crate::context::ContextConfig;
 use crate::detect::DetectConfig;
 use crate::error::Error;
+use crate::ingest::scrape::ScrapeConfig;
 use crate::ingest::statsd::StatsdConfig;
 use crate::learn::Weekly;
 use crate::pipeline::BrainConfig;
@@ -64,6 +68,8 @@ pub struct Config {
     pub webhooks: WebhookSecrets<SecretPlace>,
     /// Listen for StatsD. `None`: off.
     pub statsd: Option<StatsdConfig>,
+    /// Whose `/metrics` are asked for.
+    pub scrape: Vec<ScrapeConfig>,
 }
 
 /// How to replay a recording.
@@ -118,6 +124,7 @@ impl Config {
             training_steps: 200,
             webhooks: WebhookSecrets::default(),
             statsd: None,
+            scrape: Vec::new(),
         }
     }
 }
@@ -143,6 +150,7 @@ pub struct RawConfig {
     pub otlp: RawOtlp,
     pub webhooks: RawWebhooks,
     pub statsd: Option<RawStatsd>,
+    pub scrape: Vec<RawScrape>,
 }
 
 /// `[detect]`
@@ -256,6 +264,7 @@ impl TryFrom<RawConfig> for Config {
         config.otlp_grpc = signals::grpc(&raw.otlp, &mut problems);
         config.webhooks = receivers::webhooks(raw.webhooks, &mut problems);
         config.statsd = raw.statsd.and_then(|raw| receivers::statsd(raw, &mut problems));
+        config.scrape = scrape::scrape(raw.scrape, &mut problems);
         config.train_weekly = models::schedule(&raw.models, &mut problems);
         config.context = context::context(raw.maintenance, raw.expected, raw.series, raw.calendar, &mut problems);
         if problems.is_empty() {

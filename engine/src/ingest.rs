@@ -8,6 +8,7 @@ pub mod alerts;
 pub mod calendar;
 pub mod changes;
 pub mod csv;
+pub mod exemplar;
 pub mod host;
 pub mod influx;
 pub mod json_lines;
@@ -20,6 +21,7 @@ pub mod rate;
 pub mod recording;
 mod refusals;
 pub mod registry;
+pub mod scrape;
 pub mod signal;
 pub mod statsd;
 
@@ -38,6 +40,8 @@ pub struct IngestBatch {
     pub samples: Vec<Sample>,
     /// Series that their source says have ended (Prometheus stale markers).
     pub stale: Vec<(wire::SeriesId, Timestamp)>,
+    /// Histograms that have ended, each named by one of its series.
+    pub ended_families: Vec<(wire::SeriesId, Timestamp)>,
     /// Types that the sender declares, by the name of the metric or of its family.
     pub types: Vec<(String, MetricType)>,
     pub rejections: Vec<Rejection>,

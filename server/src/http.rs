@@ -12,6 +12,7 @@ mod health;
 mod influx;
 mod logs;
 mod otlp;
+mod prometheus;
 mod receivers;
 mod remote_write;
 mod reply;
@@ -120,6 +121,7 @@ pub fn router(config: ServeConfig, backend: Arc<dyn Backend>, stopping: signal::
         .merge(receivers::known())
         .merge(alertmanager::routes())
         .merge(influx::routes())
+        .merge(prometheus::routes())
         .route("/metrics", get(health::metrics).fallback(reply::method_not_allowed))
         .route_layer(middleware::from_fn_with_state(app.clone(), arrive::whole))
         .route_layer(middleware::from_fn_with_state(app.clone(), session::authenticate));

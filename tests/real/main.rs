@@ -6,3 +6,5 @@ mod faults;
 mod line_protocols;
 mod otel;
 mod prometheus;
+mod promql;
+mod scrape;

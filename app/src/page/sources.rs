@@ -164,6 +164,7 @@ fn Connect() -> impl IntoView {
             <h2 class="card__title" id="connect">"Connect"</h2>
             <Snippet title="Prometheus, in prometheus.yml" text=write />
             <Snippet title="Its alerts too, in prometheus.yml" text=alerts />
+            <Snippet title="Grafana, the URL of a data source of type Prometheus" text=origin.clone() />
             <Snippet title="OpenTelemetry, in the environment of an application" text=otlp />
             <Snippet title="Deploys, from your pipeline" text=deploy />
         </section>

@@ -1,18 +1,40 @@
 //! Every series the engine knows. Decoders ask it before they build labels; shards own everything else about a series.
 
-use crate::series::{Catalog, SeriesInfo, home_of, set_kind};
-use std::collections::HashMap;
+use crate::series::{Catalog, MetricType, SeriesInfo, home_of, set_kind};
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::{Mutex, MutexGuard};
 use wire::SeriesId;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Declarations remembered; beyond them the memory starts over, which costs time and nothing else.
+const MAX_DECLARED: usize = 200_000;
 
 /// Series by id. Reads do not exclude each other; a decoder takes one read lock per request.
 #[derive(Debug, Default)]
 pub struct Registry {
     known: RwLock<HashMap<SeriesId, Arc<SeriesInfo>, BuildHasherDefault<IdHasher>>>,
     homes: RwLock<Homes>,
+    declared: RwLock<Declared>,
     growing: Mutex<Catalog>,
+}
+
+/// Types that were declared before, by hash: a sender that says the type of each series with every request is then not heard
+/// again each time.
+#[derive(Debug, Default)]
+pub struct Declared(HashSet<u64, BuildHasherDefault<IdHasher>>);
+
+impl Declared {
+    /// What stands for a declaration.
+    pub fn key(name: &[u8], kind: MetricType) -> u64 {
+        xxh3_64_with_seed(name, kind as u64 + 1)
+    }
+
+    /// Whether it was heard.
+    pub fn has(&self, key: u64) -> bool {
+        self.0.contains(&key)
+    }
 }
 
 /// By which id the place of a series is chosen: that of its entity, since the metrics of an entity are judged jointly.
@@ -47,6 +69,20 @@ impl Registry {
         self.homes.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Types that were declared. One lock for many look-ups.
+    pub fn declared(&self) -> RwLockReadGuard<'_, Declared> {
+        self.declared.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers declarations that were heard.
+    pub fn heard(&self, keys: impl IntoIterator<Item = u64>) {
+        let mut declared = self.declared.write().unwrap_or_else(PoisonError::into_inner);
+        if declared.0.len() > MAX_DECLARED {
+            declared.0.clear();
+        }
+        declared.0.extend(keys);
+    }
+
     /// The series of `infos` that are not known yet, each once, by id.
     pub fn unknown(&self, infos: Vec<SeriesInfo>) -> Vec<SeriesInfo> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -69,6 +105,14 @@ impl Registry {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&id)
             .cloned()
+    }
+
+    /// Identities of the series that `is_meant` picks, by id. O(series).
+    pub fn select(&self, is_meant: impl Fn(&SeriesInfo) -> bool) -> Vec<Arc<SeriesInfo>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<_> = known.values().filter(|info| is_meant(info)).map(Arc::clone).collect();
+        found.sort_by_key(|info| info.id);
+        found
     }
 
     /// Makes series known.

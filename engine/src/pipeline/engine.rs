@@ -1,19 +1,26 @@
 //! The engine: starts the threads, owns the log and the store, and is the one facade for servers, desktop and tests.
 
+mod backfill;
 mod guard;
 mod history;
 mod inbox;
 mod intake;
+mod promql;
 mod query;
+mod remote_write;
 mod restore;
+mod scrape;
 mod sources;
 mod task;
 mod trainer;
 mod writer;
 
+pub use backfill::{Backfill, Filled};
 pub use history::read_history;
 pub use inbox::{IngestReport, WriteError};
 pub use intake::{Payload, TakeError};
+pub use promql::{Question, Told};
+pub use remote_write::{WriteOutcome, Written};
 
 use super::coordinator::Coordinator;
 use super::live::Live;
@@ -26,6 +33,7 @@ use crate::context::Context;
 use crate::detect::Models;
 use crate::error::{Error, Result};
 use crate::handle::Handle;
+use crate::ingest::exemplar::Exemplars;
 use crate::ingest::registry::Registry;
 use crate::store::Store;
 use crate::store::log::Log;
@@ -53,6 +61,9 @@ const SHARD_QUEUE: usize = 256;
 /// Messages of shards and orders of people that may wait for the coordinator.
 const COORDINATOR_QUEUE: usize = 1024;
 
+/// Exemplars kept in memory, some 300 bytes each.
+const MAX_EXEMPLARS: usize = 20_000;
+
 /// A running engine.
 #[derive(Debug)]
 pub struct Engine {
@@ -63,6 +74,12 @@ pub struct Engine {
     store: Arc<dyn Store>,
     signals: Arc<dyn SignalStore>,
     intake: Intake,
+    /// Read and written for an instant only.
+    exemplars: std::sync::Mutex<Exemplars>,
+    /// When series ended; read and written for an instant only.
+    ends: std::sync::Mutex<promql::Ends>,
+    /// One permit per question that may be worked on.
+    questions: Semaphore,
     shards: Vec<mpsc::Sender<ShardMessage>>,
     orders: mpsc::Sender<Order>,
     live: Arc<Live>,
@@ -133,6 +150,9 @@ impl Engine {
             store,
             signals,
             intake,
+            exemplars: std::sync::Mutex::new(Exemplars::new(MAX_EXEMPLARS)),
+            ends: std::sync::Mutex::default(),
+            questions: Semaphore::new(promql::AT_ONCE),
             shards,
             orders,
             live,

@@ -3,6 +3,7 @@
 use super::init_logging;
 use crate::auth::Auth;
 use crate::auth::tokens::TokenFile;
+use crate::data_lock::DataLock;
 use crate::http::{DEMO_WEBHOOK_BASE, Receiver, ServeConfig, Server, WriteLimits};
 use crate::otlp::grpc;
 use anyhow::Context as _;
@@ -150,6 +151,7 @@ async fn run(
         config.webhook_base = Some(format!("http://{}{DEMO_WEBHOOK_BASE}", reachable(address)));
     }
     let data_dir = config.data_dir.clone();
+    let _lock = DataLock::take(&data_dir)?;
     let engine = Engine::start(config, Arc::new(SystemClock)).await?;
     writeln!(out, "Halo {}: http://{}", env!("CARGO_PKG_VERSION"), reachable(address))?;
     for line in lines {

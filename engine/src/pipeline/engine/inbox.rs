@@ -3,7 +3,8 @@
 use super::{Engine, gone};
 use crate::error::{Error, Result};
 use crate::ingest::admit::too_far_ahead;
-use crate::ingest::prometheus::{DecodeError, decode_v1};
+use crate::ingest::prometheus::DecodeError;
+use crate::ingest::registry::Declared;
 use crate::ingest::{IngestBatch, RejectReason, Rejection};
 use crate::pipeline::coordinator::is_durable;
 use crate::pipeline::engine::task::Order;
@@ -37,15 +38,6 @@ pub enum WriteError {
 }
 
 impl Engine {
-    /// Takes one remote-write 1.x request. Returns once every accepted sample is durable.
-    ///
-    /// # Errors
-    /// [`WriteError::Decode`] if the bytes make no sense, [`WriteError::Engine`] if it must be sent again later.
-    pub async fn remote_write(&self, body: &[u8]) -> Result<IngestReport, WriteError> {
-        let batch = decode_v1(body, &self.config.limits.request, self.registry())?;
-        Ok(self.ingest("remote_write", batch).await?)
-    }
-
     /// Takes decoded samples of a source. Returns once every accepted sample is durable and judged.
     ///
     /// # Errors
@@ -91,8 +83,13 @@ impl Engine {
         let late = self.apply(&source, batch.samples).await?;
         let refused_late: u64 = late.iter().map(|r| r.samples).sum();
         rejections.extend(late);
+        self.remember_ends(&batch.stale, &batch.ended_families);
         for (series, _) in batch.stale {
             self.to_shard(self.shard_of(series), ShardMessage::Ended { series })
+                .await?;
+        }
+        for (member, _) in batch.ended_families {
+            self.to_shard(self.shard_of(member), ShardMessage::EndedFamily { member })
                 .await?;
         }
         let rejections = merge(rejections);
@@ -224,7 +221,12 @@ impl Engine {
     /// Takes types that a sender declares; they stay known over a restart.
     async fn declare(&self, types: Vec<(String, MetricType)>) -> Result<()> {
         let mut catalog = self.registry.turn().await;
+        let keys: Vec<u64> = types
+            .iter()
+            .map(|(name, kind)| Declared::key(name.as_bytes(), *kind))
+            .collect();
         if !catalog.declare(types) {
+            self.registry.heard(keys);
             return Ok(());
         }
         let setting = Change::Setting {
@@ -235,6 +237,7 @@ impl Engine {
             })?,
         };
         self.store.save(&[setting]).await?;
+        self.registry.heard(keys);
         self.tell_kinds(self.registry.retype(&catalog, None)).await
     }
 

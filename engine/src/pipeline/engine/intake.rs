@@ -96,6 +96,11 @@ impl Intake {
         (intake, waiting)
     }
 
+    /// What is remembered of those who say since when they count.
+    pub(super) fn streams(&self) -> &std::sync::Mutex<Streams> {
+        &self.streams
+    }
+
     /// Leaves no room for lines and spans.
     #[cfg(test)]
     pub(super) fn take_room(&self) -> tokio::sync::OwnedSemaphorePermit {

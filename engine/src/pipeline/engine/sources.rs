@@ -1,4 +1,4 @@
-//! Sources that the engine itself reads: this host, and a recording.
+//! Sources that the engine itself reads: this host, a recording, StatsD, and `/metrics` of others.
 
 use super::Engine;
 use crate::config::ReplayConfig;
@@ -39,6 +39,9 @@ pub(super) fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, stopped: &wat
     }
     if let Some(config) = &engine.config.statsd {
         tasks.spawn(listen_statsd(Arc::clone(engine), config.clone(), stopped.clone()));
+    }
+    for config in &engine.config.scrape {
+        tasks.spawn(super::scrape::run(Arc::clone(engine), config.clone(), stopped.clone()));
     }
     if let Some(replay) = &engine.config.replay {
         let recording = match &replay.path {

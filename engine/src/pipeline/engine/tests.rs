@@ -5,6 +5,7 @@ mod guard;
 mod intake;
 mod models;
 mod ranges;
+mod remote_write;
 
 use super::*;
 use crate::clock::ManualClock;
