@@ -10,6 +10,8 @@ pub(super) const MAX_SAMPLES: usize = 50_000_000;
 
 /// A value for each series.
 pub(super) type Vector = Vec<(LabelSet, f64)>;
+/// Series with their samples.
+pub(super) type Matrix = Vec<(LabelSet, Vec<(i64, f64)>)>;
 
 /// What an expression is at an instant.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,7 +180,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The samples themselves.
-    pub(super) fn raw(&mut self, expr: &Expr, at: i64) -> Result<Vec<(LabelSet, Vec<(i64, f64)>)>, QueryError> {
+    pub(super) fn raw(&mut self, expr: &Expr, at: i64) -> Result<Matrix, QueryError> {
         let windows = self.windows(expr, at)?;
         let mut found: Vec<_> = windows.iter().map(|w| (w.labels.clone(), w.samples.to_vec())).collect();
         found.sort_by(|a, b| a.0.cmp(&b.0));

@@ -270,9 +270,11 @@ impl Source {
         if self.metrics.len() * 2 > self.series {
             return (String::new(), Some("__name__".to_owned()), self.metrics.len() as u64);
         }
-        let by_size =
-            |a: &(&Box<str>, &Metric), b: &(&Box<str>, &Metric)| a.1.series.cmp(&b.1.series).then(b.0.cmp(a.0));
-        match self.metrics.iter().max_by(by_size) {
+        let largest = self
+            .metrics
+            .iter()
+            .max_by_key(|(name, metric)| (metric.series, std::cmp::Reverse(*name)));
+        match largest {
             Some((name, metric)) => named(name, Some(metric)),
             None => (String::new(), None, 0),
         }

@@ -312,7 +312,9 @@ mod tests {
         let chunk = RolledChunk::new(ID, Level::Minute, (samples[0].0, samples[119].0), &buckets);
         for (read, made) in chunk.buckets().unwrap().iter().zip(&buckets) {
             assert_eq!((read.at, read.count), (made.at, made.count));
-            assert_eq!([read.min, read.max, read.last], [made.min, made.max, made.last]);
+            for (read, made) in [(read.min, made.min), (read.max, made.max), (read.last, made.last)] {
+                assert_eq!(read.to_bits(), made.to_bits());
+            }
             assert!(
                 (read.sum - made.sum).abs() <= 1e-11 * made.sum.abs(),
                 "{} of {}",

@@ -571,9 +571,10 @@ mod tests {
     #[test]
     fn a_shift_counts_as_far_as_series_share_it() {
         let together = |scores: &[[f32; 2]]| together(scores.iter().copied());
-        assert_eq!(together(&[]), 0.0);
-        assert_eq!(together(&[[0.3, 0.9]]), 0.3, "a lone series");
-        assert_eq!(together(&[[0.3, 0.9], [0.1, 0.0], [0.0, 0.0]]), 0.2, "nobody else");
+        let is = |scores: &[[f32; 2]], expected: f32| (together(scores) - expected).abs() < 1e-6;
+        assert!(is(&[], 0.0));
+        assert!(is(&[[0.3, 0.9]], 0.3), "a lone series");
+        assert!(is(&[[0.3, 0.9], [0.1, 0.0], [0.0, 0.0]], 0.2), "nobody else");
         // Half of three is two: one other series, of two.
         let shared = together(&[[0.3, 0.9], [0.1, 0.8], [0.0, 0.0]]);
         assert!((shared - (1.0 - 0.8 * 0.6)).abs() < 1e-6, "{shared}");

@@ -3,8 +3,9 @@
 use super::*;
 use axum::body::Bytes;
 use futures::stream;
+use std::time::Duration;
 
-fn impatient(read_timeout: std::time::Duration) -> Router {
+fn impatient(read_timeout: Duration) -> Router {
     let auth = Auth::new(
         ([127, 0, 0, 1], 7700).into(),
         false,
@@ -15,7 +16,7 @@ fn impatient(read_timeout: std::time::Duration) -> Router {
     router(config, Arc::new(Stub::fine()), signal::channel(false).1)
 }
 
-async fn post(app: &Router, path: &str, body: Body) -> axum::response::Response {
+async fn post(app: &Router, path: &str, body: Body) -> Response {
     let request = Request::post(path)
         .header("host", "127.0.0.1:7700")
         .header("content-type", "application/x-protobuf")
@@ -30,7 +31,7 @@ fn pieces(pieces: &[&'static [u8]]) -> impl futures::Stream<Item = Result<Bytes,
 
 #[tokio::test]
 async fn what_never_comes_to_its_end_is_put_off() {
-    let app = impatient(std::time::Duration::ZERO);
+    let app = impatient(Duration::ZERO);
     for path in ["/api/v1/write", "/v1/metrics", "/write", "/loki/api/v1/push"] {
         let endless = Body::from_stream(pieces(&[b"some"]).chain(stream::pending()));
         let answer = post(&app, path, endless).await;
@@ -42,7 +43,7 @@ async fn what_never_comes_to_its_end_is_put_off() {
 
 #[tokio::test]
 async fn pieces_become_one_request() {
-    let app = impatient(std::time::Duration::from_secs(60));
+    let app = impatient(Duration::from_secs(60));
     let stub_says_so = StatusCode::NO_CONTENT;
     let cases: [&[&'static [u8]]; 3] = [&[], &[b"whole"], &[b"in ", b"three ", b"pieces"]];
     for parts in cases {
@@ -57,10 +58,10 @@ async fn pieces_become_one_request() {
 
 #[tokio::test]
 async fn what_is_too_large_is_refused_in_the_words_of_its_route() {
-    let app = impatient(std::time::Duration::from_secs(60));
+    let app = impatient(Duration::from_secs(60));
     // Over the limit of the route; the rest never comes, and is not waited for.
     static PIECE: [u8; 1 << 20] = [0; 1 << 20];
-    let endless = Body::from_stream(pieces(&[&PIECE; 34]).chain(stream::pending()));
+    let endless = Body::from_stream(pieces(&[PIECE.as_slice(); 34]).chain(stream::pending()));
     let answer = post(&app, "/v1/metrics", endless).await;
     assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(answer.headers()["content-type"], "application/x-protobuf");
