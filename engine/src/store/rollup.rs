@@ -214,7 +214,7 @@ fn neat_sum(bucket: &Bucket) -> f64 {
 /// How much there is of a series in a range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
-    /// Samples or buckets of the chunks that touch the range.
+    /// Samples or buckets in the range, about: a chunk that reaches beyond it counts by the part within.
     pub count: u64,
     /// Where the first of them begins.
     pub first: Option<Timestamp>,

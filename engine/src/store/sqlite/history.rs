@@ -79,18 +79,24 @@ impl SqliteStore {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Extent> {
+        // Of a chunk that is only in part within the range, that part.
         let query = match level {
-            None => sqlx::query("SELECT COALESCE(SUM(count), 0) AS count, MIN(start_ms) AS first_ms FROM chunks WHERE series = ? AND start_ms <= ? AND end_ms >= ?")
-                .bind(series.0.cast_signed()),
-            Some(level) => sqlx::query("SELECT COALESCE(SUM(count), 0) AS count, MIN(start_ms) AS first_ms FROM rollups WHERE series = ? AND level_ms = ? AND start_ms <= ? AND end_ms >= ?")
-                .bind(series.0.cast_signed())
-                .bind(level.step_ms()),
+            None => sqlx::query(
+                "SELECT CAST(COALESCE(SUM(CASE WHEN end_ms > start_ms THEN CAST(count AS REAL) * (MIN(end_ms, ?2) - MAX(start_ms, ?3)) / (end_ms - start_ms) ELSE count END), 0) + 0.5 AS INTEGER) AS count, MIN(start_ms) AS first_ms FROM chunks WHERE series = ?1 AND start_ms <= ?2 AND end_ms >= ?3",
+            ),
+            Some(_) => sqlx::query(
+                "SELECT CAST(COALESCE(SUM(CASE WHEN end_ms > start_ms THEN CAST(count AS REAL) * (MIN(end_ms, ?2) - MAX(start_ms, ?3)) / (end_ms - start_ms) ELSE count END), 0) + 0.5 AS INTEGER) AS count, MIN(start_ms) AS first_ms FROM rollups WHERE series = ?1 AND start_ms <= ?2 AND end_ms >= ?3 AND level_ms = ?4",
+            ),
         };
-        let row = query
+        let query = query
+            .bind(series.0.cast_signed())
             .bind(to.as_millis())
-            .bind(from.as_millis())
-            .fetch_one(&self.pool)
-            .await?;
+            .bind(from.as_millis());
+        let query = match level {
+            None => query,
+            Some(level) => query.bind(level.step_ms()),
+        };
+        let row = query.fetch_one(&self.pool).await?;
         let (count, first_ms): (i64, Option<i64>) = (row.try_get("count")?, row.try_get("first_ms")?);
         Ok(Extent {
             count: count.unsigned_abs(),
