@@ -19,6 +19,7 @@ use wire::{SeriesId, Timestamp};
 pub struct TargetState {
     target: Target,
     honor_labels: bool,
+    limits: Limits,
     /// Series of the last scrape that went well, but those that bring times of their own.
     previous: BTreeSet<SeriesId>,
 }
@@ -41,11 +42,12 @@ pub struct Scrape<'a> {
 }
 
 impl TargetState {
-    /// A target that was never asked.
-    pub fn new(target: Target, honor_labels: bool) -> Self {
+    /// A target that was never asked; `limits` of one series.
+    pub fn new(target: Target, honor_labels: bool, limits: Limits) -> Self {
         Self {
             target,
             honor_labels,
+            limits,
             previous: BTreeSet::new(),
         }
     }
@@ -64,7 +66,7 @@ impl TargetState {
         } = scrape;
         let mut batch = Batch {
             registry,
-            limits: Limits::default(),
+            limits: self.limits,
             at,
             found: Scraped::default(),
             refused: Refusals::default(),

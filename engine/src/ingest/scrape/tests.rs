@@ -4,6 +4,7 @@ use super::discover::Lists;
 use super::exposition::{Exposition, Format, Point, parse};
 use super::target::{Scrape, Scraped, TargetState};
 use super::*;
+use crate::ingest::prometheus::Limits;
 use crate::ingest::registry::Registry;
 use crate::series::{MetricType, SeriesInfo};
 use proptest::prelude::*;
@@ -177,7 +178,11 @@ struct Bench {
 impl Bench {
     fn new(honor_labels: bool) -> Self {
         Self {
-            state: TargetState::new(Target::new(&config(), "web-1:9100", &[]), honor_labels),
+            state: TargetState::new(
+                Target::new(&config(), "web-1:9100", &[]),
+                honor_labels,
+                Limits::default(),
+            ),
             registry: Registry::default(),
             known: BTreeMap::new(),
             now: 0,
@@ -276,7 +281,7 @@ fn labels_that_collide_are_told_apart() {
 
 #[test]
 fn starts_and_exemplars_come_along() {
-    let mut state = TargetState::new(Target::new(&config(), "a:1", &[]), false);
+    let mut state = TargetState::new(Target::new(&config(), "a:1", &[]), false, Limits::default());
     let text = "# TYPE jobs counter\njobs_total 4 # {trace_id=\"t\"} 1.5\njobs_created 12.5\n# EOF\n";
     let exposition = parse(text, Format::OpenMetrics, 9).unwrap();
     let scrape = Scrape {

@@ -92,7 +92,7 @@ async fn watch_target(job: Arc<Job>, target: Target, mut ended: watch::Receiver<
     // The same place in every interval, also after a restart.
     let phase = now.rem_euclid(interval_ms as i64) as u64;
     let wait_ms = (target.offset_ms(interval_ms) + interval_ms - phase) % interval_ms;
-    let mut state = TargetState::new(target, job.config.honor_labels);
+    let mut state = TargetState::new(target, job.config.honor_labels, job.engine.config.limits.request);
     let scraping = async {
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         let mut ticker = tokio::time::interval(Duration::from_millis(interval_ms));
