@@ -13,6 +13,7 @@ mod speed;
 
 pub(crate) use simulated::alerts_of_known_truth;
 
+use crate::backtest::score::{Labelled, MemberFigures};
 use engine::detect::Models;
 use engine::evaluate::Reliability;
 use engine::{Error, Result};
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
+use wire::series::Voter;
 
 /// Arguments of `halo bench`.
 #[derive(Clone, Debug, clap::Args)]
@@ -302,12 +304,24 @@ fn simulated_figures(models: &Arc<Models>) -> Result<Report> {
         let rate = other.summary.raw_alerts_per_series_per_day;
         figures.push(Figure::new(what, rate, "/series/day", false).goal(setting));
     }
-    let faulty = simulated::faults(models)?;
-    let found = faulty.summary.labelled.clone().unwrap_or_default();
+    let worlds = simulated::faults(models)?;
+    let found: Vec<Labelled> = worlds
+        .iter()
+        .filter_map(|world| world.summary.labelled.clone())
+        .collect();
+    // Of worlds that are alike the mean is that of all together.
+    let mean = |of: &dyn Fn(&Labelled) -> Option<f64>| {
+        found.iter().map(|found| of(found).unwrap_or(0.0)).sum::<f64>() / found.len().max(1) as f64
+    };
+    let faults: usize = worlds.iter().map(|world| world.faults).sum();
+    let series = worlds.first().map_or(0, |world| world.series);
     let of_clean = |what: &str| format!("simulated, {} clean series, {} days: {what}", clean.series, clean.days);
-    let of_faulty = |what: &str| format!("simulated, {} faults, {} series: {what}", faulty.faults, faulty.series);
-    let share = |value: Option<f64>| value.unwrap_or(0.0);
-    let delay_s = found.delay_median_seconds.unwrap_or(f64::NAN);
+    let of_faulty = |what: &str| {
+        format!(
+            "simulated, {faults} faults in {} worlds of {series} series: {what}",
+            worlds.len()
+        )
+    };
     figures.extend([
         Figure::new(
             of_clean("false alerts"),
@@ -324,40 +338,62 @@ fn simulated_figures(models: &Arc<Models>) -> Result<Report> {
         ),
         Figure::new(
             of_faulty("incident recall"),
-            share(found.incident_recall),
+            mean(&|f| f.incident_recall),
             "share",
             true,
         )
         .goal(0.992),
         Figure::new(
             of_faulty("incident precision"),
-            share(found.incident_precision),
+            mean(&|f| f.incident_precision),
             "share",
             true,
         )
         .goal(0.94),
-        Figure::new(of_faulty("right cause first"), share(found.cause_top1), "share", true).goal(0.9),
+        Figure::new(of_faulty("right cause first"), mean(&|f| f.cause_top1), "share", true).goal(0.9),
         Figure::new(
             of_faulty("right cause in three"),
-            share(found.cause_top3),
+            mean(&|f| f.cause_top3),
             "share",
             true,
         ),
-        Figure::new(of_faulty("median delay"), delay_s, "s", false),
+        Figure::new(of_faulty("median delay"), mean(&|f| f.delay_median_seconds), "s", false),
     ]);
-    let mut of_alerts = Reliability::default();
-    for alert in &faulty.alerts {
-        let chance = models.certainty().chance(alert.score, alert.votes);
-        of_alerts.add(f64::from(chance), alert.real);
+    let (mut of_alerts, mut of_incidents) = (Reliability::default(), Reliability::default());
+    for world in &worlds {
+        for alert in &world.alerts {
+            let chance = models.certainty().chance(alert.score, alert.votes);
+            of_alerts.add(f64::from(chance), alert.real);
+        }
+        for (chance, real) in &world.incidents {
+            of_incidents.add(*chance, *real);
+        }
     }
-    for member in &found.members {
-        let name = of_faulty(&format!("{:?} alone, precision", member.member));
-        figures.push(Figure::new(name, share(member.precision), "share", true));
-        let name = of_faulty(&format!("{:?} alone, recall", member.member));
-        figures.push(Figure::new(name, share(member.recall), "share", true));
+    for voter in Voter::ALL {
+        let of_member = |labelled: &Labelled, figure: fn(&MemberFigures) -> Option<f64>| {
+            labelled
+                .members
+                .iter()
+                .find(|member| member.member == voter)
+                .and_then(figure)
+        };
+        let name = of_faulty(&format!("{voter:?} alone, precision"));
+        figures.push(Figure::new(
+            name,
+            mean(&|f| of_member(f, |member| member.precision)),
+            "share",
+            true,
+        ));
+        let name = of_faulty(&format!("{voter:?} alone, recall"));
+        figures.push(Figure::new(
+            name,
+            mean(&|f| of_member(f, |member| member.recall)),
+            "share",
+            true,
+        ));
     }
-    let mut notes = faulty.notes.clone();
-    for (what, reliability) in [("alerts", &of_alerts), ("incidents", &faulty.incidents)] {
+    let mut notes: Vec<String> = worlds.iter().flat_map(|world| world.notes.iter().cloned()).collect();
+    for (what, reliability) in [("alerts", &of_alerts), ("incidents", &of_incidents)] {
         if let Some(error) = reliability.expected_calibration_error() {
             let what = of_faulty(&format!("calibration error, {what}"));
             figures.push(Figure::new(what, error, "share", false).goal(0.05));

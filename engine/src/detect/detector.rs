@@ -28,8 +28,6 @@ const NEEDED: u64 = 120;
 const MIN_SEEN: u64 = 48;
 /// and the time they must span: 48 samples of a second know nothing of a series that anybody would be woken for.
 const MIN_SPAN_MS: i64 = 30 * 60_000;
-/// Samples that wait for the members at most: enough for them to work side by side, few enough to stay in the cache.
-const SETTLE_AT: usize = 512;
 /// Greatest confidence while the shape of a series' day is borrowed from others.
 const BORROWED: f32 = 0.5;
 
@@ -128,10 +126,11 @@ impl Detector {
     /// The same as one [`Detector::observe`] after the other, but forest and autoencoder run on many samples at once.
     pub fn observe_batch(&mut self, batch: &[(usize, Timestamp, f64)], effort: Effort, out: &mut Vec<Detection>) {
         let start = out.len();
+        let lot = self.models.lot();
         self.before.clear();
         for (position, &(slot, at, value)) in batch.iter().enumerate() {
             // A sample's decision feeds the state that the same series' next sample meets.
-            if self.series[slot].in_flight || self.met.len() == SETTLE_AT {
+            if self.series[slot].in_flight || self.met.len() >= lot {
                 self.settle(effort, &mut out[start..]);
             }
             out.push(self.quiet(slot, at, value));
@@ -159,11 +158,12 @@ impl Detector {
             self.novelties.learn(slot, value);
         }
         let models = &self.models;
-        let own = models.forest(self.series[slot].class);
         let windows = &mut self.windows;
-        let Series { tails, shift, .. } = &mut self.series[slot];
+        let Series {
+            tails, shift, class, ..
+        } = &mut self.series[slot];
         let mut n = 0_u64;
-        let mut sampled: Vec<f32> = Vec::new();
+        let (mut rows, mut sampled): (Vec<f32>, Vec<f32>) = (Vec::new(), Vec::new());
         self.baselines.bootstrap(slot, older, history, |_, value, residual| {
             n += 1;
             shift.observe(value, residual.scale);
@@ -171,18 +171,16 @@ impl Detector {
             if n < MIN_SEEN {
                 return;
             }
-            let forest = own.score(&residual.features);
-            for (raw, score) in [
-                (FAST, residual.fast.abs()),
-                (SLOW, residual.slow.abs()),
-                (FOREST, forest),
-            ] {
-                tails[raw].learn(score, 1.0);
-            }
+            tails[FAST].learn(residual.fast.abs(), 1.0);
+            tails[SLOW].learn(residual.slow.abs(), 1.0);
+            rows.extend(residual.features);
             if n.is_multiple_of(CALIBRATE_EVERY) && windows.is_full(slot) {
                 windows.append_to(slot, &mut sampled);
             }
         });
+        for score in models.isolate(*class, &rows) {
+            tails[FOREST].learn(score, 1.0);
+        }
         for score in models.reconstruct(&sampled) {
             tails[AUTOENCODER].learn(score, 1.0);
         }

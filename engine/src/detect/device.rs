@@ -57,7 +57,7 @@ impl Accelerator {
         static CHOSEN: OnceLock<(Accelerator, String)> = OnceLock::new();
         let choose = || match cuda() {
             Ok(found) => {
-                let reason = format!("{}, for large batches of the autoencoder", found.name);
+                let reason = format!("{}, for large batches of forest and autoencoder", found.name);
                 (found, reason)
             }
             Err(reason) => {

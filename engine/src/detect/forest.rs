@@ -88,17 +88,19 @@ impl IsolationForest {
         self.score_of(total)
     }
 
-    /// The scores of many rows, `[n, features]` flat, appended to `scores`; each is that of [`IsolationForest::score`], bit for
-    /// bit, sooner.
-    pub fn score_all(&self, rows: &[f32], scores: &mut Vec<f32>) {
-        let start = scores.len();
-        match &self.walk {
-            Some(walk) => walk.total_paths(rows, self.features, scores),
-            None => scores.extend(rows.chunks_exact(self.features).map(|row| self.total_path(row))),
-        }
-        for score in &mut scores[start..] {
+    /// The scores of many rows, `[n, features]` flat; each is that of [`IsolationForest::score`], bit for bit, sooner.
+    pub fn score_all(&self, rows: &[f32]) -> Vec<f32> {
+        let mut scores = match &self.walk {
+            Some(walk) => walk.total_paths(rows, self.features),
+            None => rows
+                .chunks_exact(self.features)
+                .map(|row| self.total_path(row))
+                .collect(),
+        };
+        for score in &mut scores {
             *score = self.score_of(*score);
         }
+        scores
     }
 
     /// The score of a row whose path lengths add up to `total`.
@@ -253,8 +255,7 @@ impl<T> Fit<Array2<f32>, T, ForestError> for ValidParams {
 impl PredictInplace<Array2<f32>, Array1<f32>> for IsolationForest {
     fn predict_inplace<'a>(&'a self, x: &'a Array2<f32>, y: &mut Array1<f32>) {
         let rows = x.as_standard_layout();
-        let mut scores = Vec::with_capacity(x.nrows());
-        self.score_all(rows.as_slice().expect("standard layout is one slice"), &mut scores);
+        let scores = self.score_all(rows.as_slice().expect("standard layout is one slice"));
         for (score, found) in y.iter_mut().zip(scores) {
             *score = found;
         }

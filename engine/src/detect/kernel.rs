@@ -1,7 +1,7 @@
 //! Elementary functions that vectorise: no branches, no calls. Every multiplication that feeds an addition is fused, by name:
 //! all machines round alike, so they give the same bits; one without the instruction is slow, not different.
 
-use std::f32::consts::LOG2_E;
+use std::f32::consts::{LN_2, LOG2_E};
 
 /// Windows side by side: one AVX-512 register of single precision.
 pub(super) const LANES: usize = 16;
@@ -20,7 +20,7 @@ fn exp2(y: f32) -> f32 {
     p = p.mul_add(r, 9.671_513e-3);
     p = p.mul_add(r, 5.550_733_6e-2);
     p = p.mul_add(r, 2.402_224_3e-1);
-    p = p.mul_add(r, 6.931_47e-1);
+    p = p.mul_add(r, LN_2);
     let e = p.mul_add(r, 1.0);
     // The low bits of the rounded number are the integer part itself: added to the exponent they multiply by its power of 2.
     f32::from_bits(e.to_bits().wrapping_add(rounded.to_bits() << 23))

@@ -26,8 +26,12 @@ pub(super) const AUTOENCODER_FILE: &str = "autoencoder.safetensors";
 pub(super) const CALIBRATION_FILE: &str = "calibration.toml";
 pub(super) const MANIFEST_FILE: &str = "manifest.toml";
 
-/// Windows in one call from which on a device, where there is one, is asked: fewer are done before it has begun.
+/// Windows or rows in one call from which on a device, where there is one, is asked: fewer are done before it has begun.
 const DEVICE_FROM: usize = 8192;
+/// Samples that are judged at once at most: on the CPU enough to work side by side, few enough to stay in its cache;
+const CPU_LOT: usize = 512;
+/// on a device as many as a large shard has series.
+const DEVICE_LOT: usize = 65_536;
 
 /// Everything trained: shared by all detectors, never changed.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ pub struct Models {
     version: String,
     calibration: Calibration,
     described: Vec<Model>,
-    /// The members on a device, once the first large batch has asked for one.
+    /// The members on a device, once it was asked for.
     batched: OnceLock<Option<DeviceBatch>>,
     device_failed: AtomicBool,
 }
@@ -256,23 +260,32 @@ impl Models {
 
     /// Scores of `windows` (`[n, WINDOW]` flat): on the CPU, or a large batch in a build for a device on that.
     pub(super) fn reconstruct(&self, windows: &[f32]) -> Vec<f32> {
-        let large = windows.len() >= DEVICE_FROM * WINDOW;
-        large
-            .then(|| self.on_device(windows))
-            .flatten()
+        self.on_device(windows.len() / WINDOW, |batch| batch.autoencoder().score(windows))
             .unwrap_or_else(|| self.autoencoder.score(windows))
     }
 
-    /// `None` where there is no device, or it has failed once.
-    fn on_device(&self, windows: &[f32]) -> Option<Vec<f32>> {
-        if self.device_failed.load(Ordering::Relaxed) {
-            return None;
-        }
-        let scores = match self.batched.get_or_init(|| self.upload()) {
-            Some(batch) => batch.autoencoder().score(windows),
-            None => return None,
-        };
-        scores.map_err(|error| self.give_up(&error)).ok()
+    /// Scores of `rows` (`[n, FEATURES]` flat) in the forest of a class, likewise.
+    pub(super) fn isolate(&self, class: MetricClass, rows: &[f32]) -> Vec<f32> {
+        self.on_device(rows.len() / FEATURES, |batch| batch.forest(class).score(rows))
+            .unwrap_or_else(|| self.forest(class).score_all(rows))
+    }
+
+    /// How many samples should be judged at once.
+    pub(super) fn lot(&self) -> usize {
+        if self.device().is_some() { DEVICE_LOT } else { CPU_LOT }
+    }
+
+    /// What a device makes of `n` rows; `None` where they are few, where there is no device, or it has failed once.
+    fn on_device<T>(&self, n: usize, score: impl FnOnce(&DeviceBatch) -> candle_core::Result<T>) -> Option<T> {
+        let batch = (n >= DEVICE_FROM).then(|| self.device()).flatten()?;
+        score(batch).map_err(|error| self.give_up(&error)).ok()
+    }
+
+    fn device(&self) -> Option<&DeviceBatch> {
+        let failed = self.device_failed.load(Ordering::Relaxed);
+        (!failed)
+            .then(|| self.batched.get_or_init(|| self.upload()).as_ref())
+            .flatten()
     }
 
     fn upload(&self) -> Option<DeviceBatch> {
@@ -376,12 +389,17 @@ mod tests {
         let models = Models::bundled().unwrap();
         let batch = DeviceBatch::new(&models, &Accelerator::cpu()).unwrap();
         models.batched.set(Some(batch)).unwrap();
+        assert_eq!(models.lot(), DEVICE_LOT);
+        let rows = &windows[..(DEVICE_FROM + 3) * FEATURES];
+        let alike = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
         let kernel = models.autoencoder().score(&windows);
-        let batched = models.reconstruct(&windows);
-        assert_eq!(batched.len(), kernel.len());
-        assert!(batched.iter().zip(&kernel).all(|(a, b)| (a - b).abs() < 1e-4));
+        let forest = models.forest(MetricClass::Errors).score_all(rows);
+        assert!(alike(&models.reconstruct(&windows), &kernel));
+        assert!(alike(&models.isolate(MetricClass::Errors, rows), &forest));
         models.give_up(&candle_core::Error::msg("lost"));
         assert_eq!(models.reconstruct(&windows), kernel);
+        assert_eq!(models.isolate(MetricClass::Errors, rows), forest);
+        assert_eq!(models.lot(), CPU_LOT);
     }
 
     #[test]

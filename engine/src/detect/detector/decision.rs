@@ -9,7 +9,7 @@ use crate::detect::calibration::{
 use crate::detect::joint::Together;
 use crate::detect::tail::Tail;
 use crate::detect::{Detection, Effort, Models};
-use crate::features::{BaselineBefore, FEATURES, Residual, compress};
+use crate::features::{BaselineBefore, Residual, compress};
 use wire::Timestamp;
 use wire::series::{MemberVote, MetricClass, Votes};
 
@@ -231,19 +231,15 @@ impl Detector {
     /// The forest's score of every sample met, class by class.
     fn isolate(&self, met: &[Met]) -> Vec<f32> {
         let mut scores = vec![0.0; met.len()];
-        let (mut rows, mut found) = (Vec::with_capacity(met.len() * FEATURES), Vec::with_capacity(met.len()));
         for class in MetricClass::ALL {
             let of_class = || {
                 met.iter()
                     .zip(0..)
                     .filter(|(met, _)| self.series[met.slot].class == class)
             };
-            rows.clear();
-            rows.extend(of_class().flat_map(|(met, _)| met.residual.features));
-            found.clear();
-            self.models.forest(class).score_all(&rows, &mut found);
-            for ((_, at), score) in of_class().zip(&found) {
-                scores[at] = *score;
+            let rows: Vec<f32> = of_class().flat_map(|(met, _)| met.residual.features).collect();
+            for ((_, at), score) in of_class().zip(self.models.isolate(class, &rows)) {
+                scores[at] = score;
             }
         }
         scores

@@ -120,17 +120,15 @@ impl Walk {
         total
     }
 
-    /// The same for every row of `rows`, of `features` numbers each; appended to `totals`.
-    pub(super) fn total_paths(&self, rows: &[f32], features: usize, totals: &mut Vec<f32>) {
+    /// The same for every row of `rows`, of `features` numbers each.
+    pub(super) fn total_paths(&self, rows: &[f32], features: usize) -> Vec<f32> {
+        let features = features.max(1);
+        let mut totals = vec![0.0; rows.len() / features];
         let mut block = [[0; CELLS]; BLOCK];
-        for part in rows.chunks(BLOCK * features.max(1)) {
-            let rows = part.chunks_exact(features.max(1));
-            let start = totals.len();
-            totals.resize(start + rows.len(), 0.0);
-            for (place, row) in block.iter_mut().zip(rows) {
+        for (totals, rows) in totals.chunks_mut(BLOCK).zip(rows.chunks(BLOCK * features)) {
+            for (place, row) in block.iter_mut().zip(rows.chunks_exact(features)) {
                 *place = cells(row);
             }
-            let totals = &mut totals[start..];
             for tree in &self.trees {
                 // What is left of an earlier part fills the last eight; it is walked for nothing.
                 for (totals, rows) in totals.chunks_mut(SIDE).zip(block.as_chunks::<SIDE>().0) {
@@ -146,6 +144,7 @@ impl Walk {
                 }
             }
         }
+        totals
     }
 }
 
