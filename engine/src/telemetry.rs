@@ -118,7 +118,7 @@ pub fn metrics_text(status: &Status) -> String {
 }
 
 /// Label values escape backslash, quote and newline.
-fn escape(value: &str) -> String {
+pub(crate) fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

@@ -11,6 +11,7 @@ mod browser;
 mod cuda;
 mod demo;
 mod desktop;
+mod kafka;
 mod models;
 mod peers;
 mod setup;

@@ -96,6 +96,13 @@ pub(crate) const PROMETHEUS: &[Need] = &[
     need("python3-influxdb", Probe::Package, "an InfluxDB client writes to Halo"),
 ];
 
+/// A real broker of Kafka, which Maven fetches, and a client that sends to it.
+pub(crate) const KAFKA: &[Need] = &[
+    need("default-jre-headless", Probe::Program("java"), "run a broker of Kafka"),
+    need("maven", Probe::Program("mvn"), "fetch the broker"),
+    need("kcat", Probe::Program("kcat"), "a Kafka client sends to Halo"),
+];
+
 /// A real browser and what drives it.
 pub(crate) const BROWSER: &[Need] = &[
     need("chromium", Probe::Program("chromium"), "the browser flows"),

@@ -1,10 +1,13 @@
 //! The engine: starts the threads, owns the log and the store, and is the one facade for servers, desktop and tests.
 
+mod cloudwatch;
 mod history;
 mod inbox;
 mod intake;
+mod kafka;
 mod query;
 mod restore;
+mod rollouts;
 mod sources;
 mod task;
 mod trainer;
@@ -25,6 +28,7 @@ use crate::context::Context;
 use crate::detect::Models;
 use crate::error::{Error, Result};
 use crate::handle::Handle;
+use crate::ingest::kafka::Progress;
 use crate::ingest::registry::Registry;
 use crate::store::Store;
 use crate::store::log::Log;
@@ -72,6 +76,8 @@ pub struct Engine {
     kill_switch: Arc<AtomicBool>,
     trainer: mpsc::Sender<ModelsOrder>,
     models: Shelf,
+    /// Where the sources stand that are read from Kafka.
+    feeds: Arc<Progress>,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -131,6 +137,7 @@ impl Engine {
             kill_switch: coordinator.kill_switch(),
             trainer,
             models: Shelf::new(model_store, current),
+            feeds: Arc::default(),
             stop,
             tasks: Mutex::new(JoinSet::new()),
             clock,
@@ -172,7 +179,7 @@ impl Engine {
 
     /// The engine's own metrics in the Prometheus text format.
     pub fn metrics_text(&self) -> String {
-        crate::telemetry::metrics_text(&self.status())
+        crate::telemetry::metrics_text(&self.status()) + &self.feeds.metrics_text()
     }
 
     /// Series by id, shared by all decoders.

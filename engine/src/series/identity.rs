@@ -100,8 +100,8 @@ impl IdentityHasher {
 /// Ends a name or a value; never occurs in UTF-8.
 const SEPARATOR: u8 = 0xFF;
 
-/// Labels that can name the entity, best first: what Halo's own sources set, OpenTelemetry's and Kubernetes' names, then
-/// Prometheus' target labels.
+/// Labels that can name the entity, best first: what Halo's own sources set, OpenTelemetry's and Kubernetes' names, the
+/// dimensions of CloudWatch that name one thing, then Prometheus' target labels, which of CloudWatch's metrics name the exporter.
 const ENTITY_LABELS: &[&str] = &[
     "entity",
     "service",
@@ -113,6 +113,24 @@ const ENTITY_LABELS: &[&str] = &[
     "container_name",
     "pod",
     "k8s_pod_name",
+    "dimension_ServiceName",
+    "dimension_InstanceId",
+    "dimension_DBInstanceIdentifier",
+    "dimension_DBClusterIdentifier",
+    "dimension_CacheClusterId",
+    "dimension_FunctionName",
+    "dimension_TableName",
+    "dimension_QueueName",
+    "dimension_TopicName",
+    "dimension_StreamName",
+    "dimension_BucketName",
+    "dimension_DomainName",
+    "dimension_ApiName",
+    "dimension_LoadBalancer",
+    "dimension_LoadBalancerName",
+    "dimension_AutoScalingGroupName",
+    "dimension_ClusterName",
+    "dimension_Cluster_Name",
     "instance",
     "node",
     "k8s_node_name",

@@ -42,8 +42,13 @@ impl Engine {
     /// # Errors
     /// [`WriteError::Decode`] if the bytes make no sense, [`WriteError::Engine`] if it must be sent again later.
     pub async fn remote_write(&self, body: &[u8]) -> Result<IngestReport, WriteError> {
+        self.remote_write_as("remote_write", body).await
+    }
+
+    /// The same of a source with this name.
+    pub(super) async fn remote_write_as(&self, source: &str, body: &[u8]) -> Result<IngestReport, WriteError> {
         let batch = decode_v1(body, &Limits::default(), self.registry())?;
-        Ok(self.ingest("remote_write", batch).await?)
+        Ok(self.ingest(source, batch).await?)
     }
 
     /// Takes decoded samples of a source. Returns once every accepted sample is durable and judged.

@@ -1,4 +1,4 @@
-//! Sources that the engine itself reads: this host, and a recording.
+//! Sources that the engine itself reads: this host, StatsD, a recording; Kafka, CloudWatch and Kubernetes have files of their own.
 
 use super::Engine;
 use crate::config::ReplayConfig;
@@ -40,6 +40,19 @@ pub(super) fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, stopped: &wat
     if let Some(config) = &engine.config.statsd {
         tasks.spawn(listen_statsd(Arc::clone(engine), config.clone(), stopped.clone()));
     }
+    for config in &engine.config.cloudwatch {
+        tasks.spawn(stoppable(
+            super::cloudwatch::run(Arc::clone(engine), config.clone()),
+            stopped.clone(),
+        ));
+    }
+    if let Some(config) = &engine.config.kubernetes {
+        tasks.spawn(stoppable(
+            super::rollouts::run(Arc::clone(engine), config.clone()),
+            stopped.clone(),
+        ));
+    }
+    super::kafka::start(engine, tasks, stopped)?;
     if let Some(replay) = &engine.config.replay {
         let recording = match &replay.path {
             Some(path) => Recording::open(path)?,

@@ -2,6 +2,7 @@
 
 mod events;
 mod intake;
+mod kafka;
 mod models;
 
 use super::*;
