@@ -46,8 +46,28 @@ impl Halo {
     /// # Errors
     /// As [`Halo::serve`].
     pub async fn serve_with(arguments: &[&str], data_dir: &Path, logs: &Path) -> Result<Self> {
+        let mut halo = Self::spawn(arguments, data_dir, logs)?;
+        if let Err(error) = halo.wait_until_ready().await {
+            bail!("{error:#}\n{}", halo.process.tail());
+        }
+        Ok(halo)
+    }
+
+    /// The same without waiting.
+    ///
+    /// # Errors
+    /// When the program is missing.
+    pub fn spawn(arguments: &[&str], data_dir: &Path, logs: &Path) -> Result<Self> {
+        let program = process::program("HALO_BIN")?;
+        Self::run(Command::new(program), arguments, data_dir, logs)
+    }
+
+    /// The same by a command that ends with the program, such as one that starts it under another.
+    ///
+    /// # Errors
+    /// When the command cannot be started.
+    pub fn run(mut command: Command, arguments: &[&str], data_dir: &Path, logs: &Path) -> Result<Self> {
         let address = process::free_address()?;
-        let mut command = Command::new(process::program("HALO_BIN")?);
         command
             .arg("serve")
             .args(["--listen", &address])
@@ -56,18 +76,18 @@ impl Halo {
             .arg(data_dir);
         let process = Process::start("halo", &mut command, logs)?;
         let client = Client::builder().timeout(Duration::from_secs(20)).build()?;
-        let mut halo = Self {
+        Ok(Self {
             process,
             address,
             client,
-        };
-        if let Err(error) = halo.wait_until_ready().await {
-            bail!("{error:#}\n{}", halo.process.tail());
-        }
-        Ok(halo)
+        })
     }
 
-    async fn wait_until_ready(&mut self) -> Result<()> {
+    /// Waits until it answers questions.
+    ///
+    /// # Errors
+    /// When it does not within a minute.
+    pub async fn wait_until_ready(&mut self) -> Result<()> {
         let url = self.url("/-/ready");
         let client = self.client.clone();
         let ready = process::wait_for("halo is ready", Duration::from_secs(60), || {
@@ -94,6 +114,15 @@ impl Halo {
             bail!("{query:?} answered {status}: {text}");
         }
         serde_json::from_str(&text).with_context(|| format!("{query:?} answered {text:.200}"))
+    }
+
+    /// Its own metrics.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn metrics(&self) -> Result<String> {
+        let response = self.client.get(self.url("/metrics")).send().await?;
+        Ok(response.error_for_status()?.text().await?)
     }
 
     /// Every series whose name holds the words of `search`.

@@ -55,6 +55,18 @@ impl Process {
         self.child.wait().map(drop)
     }
 
+    /// The same while others use it: SIGKILL, without waiting for its end.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn kill_now(&self) -> Result<()> {
+        let status = Command::new("kill")
+            .args(["-KILL", &self.child.id().to_string()])
+            .status()?;
+        anyhow::ensure!(status.success(), "kill: {status}");
+        Ok(())
+    }
+
     /// Asks it to end (SIGTERM), and insists after ten seconds.
     pub fn stop(&mut self) {
         for (signal, patience) in [("-TERM", Duration::from_secs(10)), ("-KILL", Duration::from_secs(5))] {

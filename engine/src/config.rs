@@ -8,16 +8,21 @@ mod context;
 mod detector;
 mod kafka;
 mod kubernetes;
+mod limits;
 mod models;
 mod receivers;
+mod scrape;
 mod signals;
 
 pub use cloudwatch::RawCloudwatch;
 pub use context::{OneOrMany, RawCalendar, RawEvidence, RawEvidenceTable, RawSeries, RawTime, RawWindow};
 pub use kafka::RawKafka;
 pub use kubernetes::RawKubernetes;
+pub use limits::{LimitConfig, RawLimits};
 pub use models::RawModels;
 pub use receivers::{RawSecret, RawStatsd, RawWebhooks, SecretPlace, WebhookSecrets};
+pub use scrape::{RawBasic, RawScrape};
+pub(crate) use scrape::{is_address, is_label};
 pub use signals::{GrpcListen, RawLogs, RawOtlp, RawTraces, SignalConfig};
 
 use crate::context::ContextConfig;
@@ -26,6 +31,7 @@ use crate::error::Error;
 use crate::ingest::changes::kubernetes::client::KubernetesConfig;
 use crate::ingest::cloudwatch::poll::CloudwatchConfig;
 use crate::ingest::kafka::KafkaConfig;
+use crate::ingest::scrape::ScrapeConfig;
 use crate::ingest::statsd::StatsdConfig;
 use crate::learn::Weekly;
 use crate::pipeline::BrainConfig;
@@ -55,6 +61,8 @@ pub struct Config {
     pub queue_samples: usize,
     /// Most series of all sources together.
     pub max_series: usize,
+    /// What protects the engine from its senders.
+    pub limits: LimitConfig,
     /// How long raw samples are kept.
     pub retention_ms: i64,
     /// What is taken in and kept of logs and spans, and the limit of a request.
@@ -75,6 +83,8 @@ pub struct Config {
     pub cloudwatch: Vec<CloudwatchConfig>,
     /// A cluster whose rollouts are changes. `None`: off.
     pub kubernetes: Option<KubernetesConfig>,
+    /// Whose `/metrics` are asked for.
+    pub scrape: Vec<ScrapeConfig>,
 }
 
 /// How to replay a recording.
@@ -121,6 +131,7 @@ impl Config {
             verdict_bytes: 96 << 20,
             queue_samples: 4 << 20,
             max_series: 1_000_000,
+            limits: LimitConfig::default(),
             retention_ms: 31 * 24 * 3600 * 1000,
             signals: SignalConfig::default(),
             otlp_grpc: GrpcListen::Off,
@@ -131,6 +142,7 @@ impl Config {
             kafka: Vec::new(),
             cloudwatch: Vec::new(),
             kubernetes: None,
+            scrape: Vec::new(),
         }
     }
 }
@@ -159,6 +171,7 @@ pub struct RawConfig {
     pub kafka: Vec<RawKafka>,
     pub cloudwatch: Vec<RawCloudwatch>,
     pub kubernetes: Option<RawKubernetes>,
+    pub scrape: Vec<RawScrape>,
 }
 
 /// `[detect]`
@@ -210,17 +223,6 @@ pub struct RawReplay {
 pub struct RawAct {
     /// Base URL that playbook webhooks are sent to.
     pub webhook_base: Option<String>,
-}
-
-/// `[limits]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawLimits {
-    pub max_series: Option<usize>,
-    pub queue_samples: Option<usize>,
-    pub retention_days: Option<u32>,
-    /// Largest request after decompression; default 64.
-    pub max_request_mb: Option<u32>,
 }
 
 impl RawConfig {
@@ -278,31 +280,15 @@ impl TryFrom<RawConfig> for Config {
             });
             config.webhook_base = Some(base);
         }
-        if let Some(max_series) = raw.limits.max_series {
-            check(&mut problems, max_series > 0, || {
-                "limits.max_series: must be above 0".to_owned()
-            });
-            config.max_series = max_series;
-        }
-        if let Some(queue) = raw.limits.queue_samples {
-            check(&mut problems, queue >= 10_000, || {
-                format!("limits.queue_samples: must be at least 10000, got {queue}")
-            });
-            config.queue_samples = queue;
-        }
-        if let Some(days) = raw.limits.retention_days {
-            check(&mut problems, days > 0, || {
-                "limits.retention_days: must be above 0".to_owned()
-            });
-            config.retention_ms = i64::from(days) * 24 * 3600 * 1000;
-        }
         config.signals = signals::signals(&raw.logs, &raw.traces, raw.limits.max_request_mb, &mut problems);
+        limits::limits(&raw.limits, &mut config, &mut problems);
         config.otlp_grpc = signals::grpc(&raw.otlp, &mut problems);
         config.webhooks = receivers::webhooks(raw.webhooks, &mut problems);
         config.statsd = raw.statsd.and_then(|raw| receivers::statsd(raw, &mut problems));
         config.kafka = kafka::kafka(raw.kafka, &mut problems);
         config.cloudwatch = cloudwatch::cloudwatch(raw.cloudwatch, &mut problems);
         config.kubernetes = raw.kubernetes.map(|raw| kubernetes::kubernetes(raw, &mut problems));
+        config.scrape = scrape::scrape(raw.scrape, &mut problems);
         config.train_weekly = models::schedule(&raw.models, &mut problems);
         config.context = context::context(raw.maintenance, raw.expected, raw.series, raw.calendar, &mut problems);
         if problems.is_empty() {

@@ -5,7 +5,8 @@
 //! returns what changed. It has one owner and no interior mutability, so the life cycle cannot race: a resolved incident
 //! takes no members because the only code that adds one has the incident open in its hand.
 //!
-//! Only anomalies open incidents. Weak deviations are evidence for the ranking of causes.
+//! Only anomalies open incidents: two metrics that agree, or one that is far off, or one that stays off. Weak deviations are
+//! evidence for the ranking of causes.
 
 mod cause;
 mod columns;

@@ -21,6 +21,7 @@ mod kernel;
 mod models;
 mod novelty;
 mod salience;
+mod shift;
 pub mod simple;
 mod tail;
 pub mod train;
@@ -64,6 +65,9 @@ pub struct Detection {
     /// ranking. The first samples of something new stand out most; what lasts stays above the ordinary. With
     /// [`Effort::Lazy`] it lacks the autoencoder where that was not asked.
     pub salience: f32,
+    /// How far the series has moved from where it has long been, 0..1, comparable across series. It stays while a fault lasts
+    /// and decides nothing: for ranking the trouble of several series together.
+    pub shift: f32,
     pub votes: Votes,
     /// At least two members agree and the calibration confirms; or what configuration names in their place says so.
     pub anomaly: bool,

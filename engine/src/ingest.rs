@@ -9,17 +9,21 @@ pub mod calendar;
 pub mod changes;
 pub mod cloudwatch;
 pub mod csv;
+pub mod exemplar;
 pub mod host;
 pub mod influx;
 pub mod json_lines;
 mod json_size;
 pub mod kafka;
 pub mod loki;
+pub mod memory;
 pub mod otlp;
 pub mod prometheus;
+pub mod rate;
 pub mod recording;
 mod refusals;
 pub mod registry;
+pub mod scrape;
 pub mod signal;
 pub mod statsd;
 
@@ -38,6 +42,8 @@ pub struct IngestBatch {
     pub samples: Vec<Sample>,
     /// Series that their source says have ended (Prometheus stale markers).
     pub stale: Vec<(wire::SeriesId, Timestamp)>,
+    /// Histograms that have ended, each named by one of its series.
+    pub ended_families: Vec<(wire::SeriesId, Timestamp)>,
     /// Types that the sender declares, by the name of the metric or of its family.
     pub types: Vec<(String, MetricType)>,
     pub rejections: Vec<Rejection>,
@@ -69,8 +75,20 @@ pub enum RejectReason {
     Duplicate,
     /// A label name or value over the limit, unsorted, repeated or empty.
     BadLabels,
-    /// Over a limit on series.
+    /// Over the limit on series of all sources, or of one.
     TooManySeries,
+    /// Of a metric whose series explode.
+    Cardinality,
+    /// A new series, while memory is short.
+    OverMemory,
+    /// Faster than its source may send. Its sender was told to come later.
+    OverRate,
+    /// No room behind what waits. Its sender was told to come later.
+    Overloaded,
+    /// A request that did not arrive in time. Its sender was told to come later.
+    TooSlow,
+    /// The disk does not take it. Its sender was told to come later.
+    NotDurable,
     /// A histogram or another kind this version does not take.
     Unsupported,
     /// Makes no sense to the decoder of its format.
@@ -109,6 +127,12 @@ impl RejectReason {
             Self::Duplicate => "duplicate",
             Self::BadLabels => "bad_labels",
             Self::TooManySeries => "too_many_series",
+            Self::Cardinality => "cardinality",
+            Self::OverMemory => "over_memory",
+            Self::OverRate => "over_rate",
+            Self::Overloaded => "overloaded",
+            Self::NotDurable => "not_durable",
+            Self::TooSlow => "too_slow",
             Self::Unsupported => "unsupported",
             Self::Malformed => "malformed",
             Self::Truncated => "truncated",

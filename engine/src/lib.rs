@@ -41,6 +41,7 @@ pub mod evaluate;
 
 pub mod handle;
 pub mod pipeline;
+pub mod promql;
 pub mod store;
 pub mod telemetry;
 pub mod view;

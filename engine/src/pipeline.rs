@@ -17,6 +17,9 @@ mod silence;
 
 pub use brain::{Brain, BrainConfig, BrainOutput, Ids};
 pub use coordinator::REPLAY_SOURCE;
-pub use engine::{Engine, IngestReport, Payload, TakeError, WriteError, read_history};
+pub use engine::{
+    Backfill, Engine, Filled, IngestReport, Payload, Question, TakeError, Told, WriteError, WriteOutcome, Written,
+    read_history,
+};
 pub use gate::GateOutput;
 pub use lane::{EVIDENCE_SCORE, Lane, LaneConfig, LaneOutput};

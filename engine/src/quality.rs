@@ -1,5 +1,7 @@
 //! Whether the data can be believed: late, sparse, duplicated, flat-lined, missing.
 //!
+//! [`cardinality`] looks at what is to become a series at all: labels whose values explode.
+//!
 //! Such a finding is a detection of its own kind. It says something about the way data takes, not about the entity that it
 //! describes; so it pages nobody, and a series of low quality ([`Quality::score`]) alerts nobody either.
 //!
@@ -7,6 +9,8 @@
 //! few a group (an entity's series that share an owner). Samples come in order of time, values are finite. Every limit has a
 //! higher bound to come on than to go off, so that findings do not flap; nothing is judged before a series has
 //! 128 samples.
+
+pub mod cardinality;
 
 mod monitor;
 mod presence;

@@ -3,9 +3,12 @@
 //! [`Store`] is the database's trait; `store/suite.rs` is the one test suite that every implementation passes. Logs and spans, of which
 //! there are many and for a short time, have a database apart: [`signals`].
 
+pub mod compact;
+pub mod disk;
 pub mod history;
 pub mod log;
 pub mod models;
+pub mod rollup;
 pub mod signals;
 pub mod sqlite;
 
@@ -18,6 +21,7 @@ use crate::series::SeriesInfo;
 use async_trait::async_trait;
 use history::SealedChunk;
 use log::Position;
+use rollup::{Extent, Level, RolledChunk};
 use std::collections::BTreeMap;
 use wire::alert::{Alert, Silence};
 use wire::prediction::Prediction;
@@ -72,8 +76,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Keeps changes, in order. Saving the same thing again replaces it; audit entries can only be added.
     async fn save(&self, changes: &[Change]) -> Result<()>;
 
-    /// Keeps sealed chunks, and with them the position up to which the log is no longer needed. The same chunk again is
-    /// no error.
+    /// Keeps sealed chunks with their rollups, and with them the position up to which the log is no longer needed. The same chunk
+    /// again is no error.
     async fn seal(&self, chunks: &[SealedChunk], checkpoint: Option<Position>) -> Result<()>;
 
     /// Sealed chunks of one series that overlap a range, oldest first.
@@ -84,6 +88,20 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Forgets chunks that end before `before`; returns how many.
     async fn expire(&self, before: Timestamp) -> Result<u64>;
+
+    /// Rollups of one series that overlap a range, oldest first. The steps at the edge of one may go on in the next.
+    async fn rollups(&self, series: SeriesId, level: Level, from: Timestamp, to: Timestamp)
+    -> Result<Vec<RolledChunk>>;
+
+    /// How much there is of one series in a range: of a level, or of samples. What has not been sealed yet is not counted.
+    async fn extent(&self, series: SeriesId, level: Option<Level>, from: Timestamp, to: Timestamp) -> Result<Extent>;
+
+    /// Forgets rollups of a level that end before `before`; returns how many.
+    async fn expire_rollups(&self, level: Level, before: Timestamp) -> Result<u64>;
+
+    /// Puts small chunks and rollups of at most so many series together, and returns how many went into others; 0: there is nothing
+    /// to do. No chunk may be sealed meanwhile.
+    async fn compact(&self, series: u32) -> Result<u64>;
 
     /// Forgets incidents, predictions, proposals, alerts and silences by id: a recording that is replayed again starts over,
     /// what is over for long is of no use.

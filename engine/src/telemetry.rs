@@ -1,16 +1,15 @@
 //! Halo's own metrics, in the Prometheus text format 0.0.4.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use wire::protection::Protection;
 use wire::status::Status;
 
 /// The loop's state as `/metrics` shows it.
 pub fn metrics_text(status: &Status) -> String {
     let mut out = String::with_capacity(4096);
     let mut family = |name: &str, kind: &str, help: &str, rows: &[(String, f64)]| {
-        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for (labels, value) in rows {
-            let _ = writeln!(out, "{name}{labels} {value}");
-        }
+        write_family(&mut out, name, kind, help, rows);
     };
     let one = |value: f64| vec![(String::new(), value)];
     family(
@@ -114,7 +113,84 @@ pub fn metrics_text(status: &Status) -> String {
         "Samples, lines, spans, changes and alerts refused or set aside, by source and reason.",
         &rejected,
     );
+    protection(&mut out, &status.protection);
     out
+}
+
+/// Limits that were reached, and whether samples are kept.
+fn protection(out: &mut String, protection: &Protection) {
+    let mut family = |name: &str, kind: &str, help: &str, rows: &[(String, f64)]| {
+        if !rows.is_empty() {
+            write_family(out, name, kind, help, rows);
+        }
+    };
+    let explosions = protection.explosions.iter();
+    let rows: Vec<_> = explosions
+        .map(|e| {
+            let label = e.label.as_deref().unwrap_or_default();
+            let labels = [("source", e.source.as_str()), ("metric", &e.metric), ("label", label)];
+            let labels = labels.map(|(name, value)| format!("{name}=\"{}\"", escape(value)));
+            (format!("{{{}}}", labels.join(",")), e.refused as f64)
+        })
+        .collect();
+    // One offender may stand there for several limits.
+    let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+    for (labels, refused) in rows {
+        *sums.entry(labels).or_default() += refused;
+    }
+    family(
+        "halo_cardinality_refused_total",
+        "counter",
+        "Samples of new series refused over a limit on series, by what explodes.",
+        &sums.into_iter().collect::<Vec<_>>(),
+    );
+    let storage = &protection.storage;
+    let one = |value: f64| vec![(String::new(), value)];
+    family(
+        "halo_storage_refusing",
+        "gauge",
+        "1 while samples are refused because they cannot be kept.",
+        &one(f64::from(u8::from(storage.refusing.is_some()))),
+    );
+    family(
+        "halo_log_damaged_places",
+        "gauge",
+        "Damaged places found in the log at the start.",
+        &one(storage.damage.len() as f64),
+    );
+    family(
+        "halo_log_bytes",
+        "gauge",
+        "Log that a start would have to read.",
+        &one(storage.log_bytes as f64),
+    );
+    let known = |value: Option<u64>| value.map_or_else(Vec::new, |value| one(value as f64));
+    family(
+        "halo_disk_free_bytes",
+        "gauge",
+        "Room on the disk of the data directory.",
+        &known(storage.free_bytes),
+    );
+    family(
+        "halo_memory_bytes",
+        "gauge",
+        "Memory in use.",
+        &known(storage.memory_bytes),
+    );
+    family(
+        "halo_memory_limit_bytes",
+        "gauge",
+        "Memory above which no new series are taken; 0: no limit.",
+        &one(storage.memory_limit_bytes as f64),
+    );
+}
+
+fn write_family(out: &mut String, name: &str, kind: &str, help: &str, rows: &[(String, f64)]) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    for (labels, value) in rows {
+        let _ = writeln!(out, "{name}{labels} {value}");
+    }
 }
 
 /// Label values escape backslash, quote and newline.
@@ -126,6 +202,7 @@ pub(crate) fn escape(value: &str) -> String {
 mod tests {
     use super::*;
     use wire::Timestamp;
+    use wire::protection::Explosion;
     use wire::status::{Provisional, Source, SourceState};
 
     #[test]
@@ -149,6 +226,22 @@ mod tests {
                 state: SourceState::Live,
                 note: String::new(),
             }],
+            protection: Protection {
+                explosions: vec![Explosion {
+                    source: "otlp".to_owned(),
+                    metric: "requests".to_owned(),
+                    label: Some("user_id".to_owned()),
+                    values: 9,
+                    series: 10,
+                    limit: 10,
+                    refused: 5,
+                    since: Timestamp(0),
+                    last_at: Timestamp(0),
+                    active: true,
+                    text: String::new(),
+                }],
+                ..Protection::default()
+            },
             ..Status::default()
         };
         let text = metrics_text(&status);
@@ -157,6 +250,10 @@ mod tests {
         assert!(text.contains("halo_source_rejected_total{source=\"a\\\"b\",reason=\"too_old\"} 3\n"));
         assert!(text.contains("halo_source_records_total{source=\"a\\\"b\"} 4\n"));
         assert!(text.contains("halo_provisional_signals_total{state=\"confirmed\"} 2\n"));
+        assert!(
+            text.contains("halo_cardinality_refused_total{source=\"otlp\",metric=\"requests\",label=\"user_id\"} 5\n")
+        );
+        assert!(text.contains("halo_storage_refusing 0\n"));
         assert!(text.contains("halo_source_last_timestamp_seconds{source=\"a\\\"b\"} 1.5\n"));
     }
 }

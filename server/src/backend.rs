@@ -4,10 +4,13 @@
 use async_trait::async_trait;
 use engine::Error;
 use engine::handle::Handle;
+use engine::ingest::prometheus::Version;
 use engine::ingest::registry::Registry;
 use engine::ingest::{IngestBatch, Rejection};
-use engine::pipeline::{Engine, IngestReport, Payload, TakeError, WriteError};
+use engine::pipeline::{Engine, IngestReport, Payload, Question, TakeError, Told, WriteOutcome};
+use engine::promql::QueryError;
 use std::sync::Arc;
+use std::time::Duration;
 use wire::Timestamp;
 use wire::status::Identity;
 
@@ -17,11 +20,8 @@ pub trait Backend: Send + Sync + 'static {
     /// The engine in the eyes of `identity`; every order given through it is recorded under that name.
     fn handle(self: Arc<Self>, identity: Identity) -> Arc<dyn Handle>;
 
-    /// Takes one remote-write request (snappy block of protobuf v1). Returns once every accepted sample is durable.
-    ///
-    /// # Errors
-    /// [`WriteError`]; nothing of the request was taken.
-    async fn remote_write(&self, body: &[u8]) -> Result<IngestReport, WriteError>;
+    /// Takes one remote-write request (snappy block of protobuf). Returns once every accepted sample is durable.
+    async fn remote_write(&self, version: Version, body: &[u8]) -> WriteOutcome;
 
     /// Takes one request of another protocol. Returns once everything of it that was accepted is kept.
     ///
@@ -37,6 +37,12 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Unavailable`] if nothing was taken and the same must be sent again.
     async fn ingest(&self, source: &str, batch: IngestBatch) -> Result<IngestReport, Error>;
+
+    /// Answers a question in PromQL within `patience`.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    async fn ask(&self, question: Question, patience: Duration) -> Result<Told, QueryError>;
 
     /// Every series that is known, for decoders.
     fn registry(&self) -> &Registry;
@@ -57,8 +63,8 @@ impl Backend for Engine {
         Self::handle(&self, identity)
     }
 
-    async fn remote_write(&self, body: &[u8]) -> Result<IngestReport, WriteError> {
-        Self::remote_write(self, body).await
+    async fn remote_write(&self, version: Version, body: &[u8]) -> WriteOutcome {
+        Self::remote_write(self, version, body).await
     }
 
     async fn take(&self, payload: Payload, body: &[u8]) -> Result<IngestReport, TakeError> {
@@ -71,6 +77,10 @@ impl Backend for Engine {
 
     async fn ingest(&self, source: &str, batch: IngestBatch) -> Result<IngestReport, Error> {
         Self::ingest(self, source, batch).await
+    }
+
+    async fn ask(&self, question: Question, patience: Duration) -> Result<Told, QueryError> {
+        Self::ask(self, question, patience).await
     }
 
     fn registry(&self) -> &Registry {

@@ -2,6 +2,7 @@
 
 mod baselines;
 mod device;
+mod history;
 mod machines;
 mod nab;
 mod payload;
@@ -50,6 +51,8 @@ pub enum Bench {
     Forest,
     /// Windows a second of the autoencoder.
     Autoencoder,
+    /// Bytes a sample that history takes on disk, and reading a day of it.
+    History,
     /// From the start of the process to a console that can be used.
     Start,
     /// Root causes of the PetShop faults.
@@ -66,11 +69,12 @@ pub enum Bench {
     Detect,
 }
 
-const ALL: [Bench; 10] = [
+const ALL: [Bench; 11] = [
     Bench::Http,
     Bench::HotPath,
     Bench::Forest,
     Bench::Autoencoder,
+    Bench::History,
     Bench::Start,
     Bench::Petshop,
     Bench::Nab,
@@ -228,6 +232,7 @@ fn measure(bench: Bench, data: &Data, runs: usize) -> Result<Report> {
         Bench::HotPath => Ok(speed::hot_path(runs)?.into()),
         Bench::Forest => Ok(Report::from(speed::forest(runs)?).and(device::forest(runs)?)),
         Bench::Autoencoder => Ok(Report::from(speed::autoencoder(runs)?).and(device::autoencoder(runs)?)),
+        Bench::History => history::figures(data, runs),
         Bench::Start => Ok(speed::start(runs)?.into()),
         Bench::Detect => unreachable!("it has been replaced by what it stands for"),
         Bench::Simulated => simulated_figures(&Arc::new(Models::bundled()?)),

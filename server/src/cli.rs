@@ -1,5 +1,6 @@
 //! The `halo` command line.
 
+mod backfill;
 mod backtest;
 mod doctor;
 mod models;
@@ -27,6 +28,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the whole loop over recorded history and say what would have happened
     Backtest(crate::backtest::BacktestArgs),
+    /// Take history from a Prometheus, Thanos, Mimir or VictoriaMetrics into a data directory
+    Backfill(backfill::BackfillArgs),
     /// Make the bundled models again from synthetic data, or with --data-dir train on your own history
     Train(train::TrainArgs),
     /// Show the versions of trained models, and change which is in use
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Demo(args) => serve::demo(args, &mut out),
         Command::Serve(args) => serve::serve(args, &mut out),
+        Command::Backfill(args) => backfill::run(&args, &mut out),
         Command::Backtest(args) => backtest::run(&args, &mut out),
         Command::Bench(args) => backtest::bench(&args, &mut out),
         Command::Train(args) => train::run(&args, &mut out),

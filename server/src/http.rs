@@ -1,7 +1,9 @@
 //! HTTP: questions, orders, the stream, ingest, health, and the console.
 
+mod accept;
 mod alertmanager;
 mod api;
+mod arrive;
 mod body;
 pub mod console;
 mod demo;
@@ -10,6 +12,7 @@ mod health;
 mod influx;
 mod logs;
 mod otlp;
+mod prometheus;
 mod receivers;
 mod remote_write;
 mod reply;
@@ -19,6 +22,7 @@ mod watch;
 use crate::auth::Auth;
 use crate::backend::Backend;
 use crate::secrets::Secret;
+use arrive::Arrivals;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
@@ -30,7 +34,7 @@ use engine::config::WebhookSecrets;
 use engine::handle::Handle;
 pub use remote_write::WriteLimits;
 pub(crate) use remote_write::listed;
-use std::future::{Future, IntoFuture as _};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +57,7 @@ pub(crate) struct App {
     /// Remote-write requests that may be decoded at the same time.
     writes: Arc<Semaphore>,
     limits: WriteLimits,
+    arrivals: Arc<Arrivals>,
     /// By which senders of webhooks are known.
     secrets: Arc<WebhookSecrets<Secret>>,
     /// Deliveries of Firehose that were taken.
@@ -96,6 +101,7 @@ pub fn router(config: ServeConfig, backend: Arc<dyn Backend>, stopping: signal::
         stopping,
         writes: Arc::new(Semaphore::new(config.write_limits.concurrent)),
         limits: config.write_limits,
+        arrivals: Arc::new(Arrivals::new(config.write_limits.read_timeout)),
         secrets: Arc::new(config.secrets),
         delivered: Arc::default(),
     };
@@ -119,8 +125,12 @@ pub fn router(config: ServeConfig, backend: Arc<dyn Backend>, stopping: signal::
         .merge(receivers::known())
         .merge(alertmanager::routes())
         .merge(influx::routes())
+        .merge(prometheus::routes())
         .route("/metrics", get(health::metrics).fallback(reply::method_not_allowed))
+        .route_layer(middleware::from_fn_with_state(app.clone(), arrive::whole))
         .route_layer(middleware::from_fn_with_state(app.clone(), session::authenticate));
+    let signed = receivers::signed().route_layer(middleware::from_fn_with_state(app.clone(), arrive::whole));
+    let otlp = otlp::routes().route_layer(middleware::from_fn_with_state(app.clone(), arrive::whole_if_known));
     let open = Router::new()
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready))
@@ -129,7 +139,7 @@ pub fn router(config: ServeConfig, backend: Arc<dyn Backend>, stopping: signal::
         .route("/logout", post(session::sign_out))
         .route("/api/{*rest}", any(reply::no_such_route))
         .fallback(console::serve);
-    let mut router = known.merge(receivers::signed()).merge(open).merge(otlp::routes());
+    let mut router = known.merge(signed).merge(open).merge(otlp);
     if let Some(receiver) = config.receiver {
         router = router.merge(demo::routes(receiver));
     }
@@ -177,28 +187,18 @@ impl Server {
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
         let (stopping, stopped) = signal::channel(false);
-        let app = router(self.config, backend, stopped.clone());
-        let serving = axum::serve(self.listener, app).with_graceful_shutdown(async move {
-            stop.await;
-            stopping.send_replace(true);
-        });
-        let mut serving = tokio::spawn(serving.into_future());
-        let mut stopped = stopped;
-        tokio::select! {
-            ended = &mut serving => return ended.map_err(std::io::Error::other)?,
-            _ = stopped.wait_for(|stop| *stop) => {}
+        let connections = self.config.write_limits.connections;
+        let app = router(self.config, backend, stopped);
+        let open = accept::serve(self.listener, app, connections, stop).await;
+        stopping.send_replace(true);
+        if tokio::time::timeout(DRAIN, open).await.is_err() {
+            // They are cut when the program ends.
+            tracing::warn!(
+                "connections were still open {} s after the stop signal",
+                DRAIN.as_secs()
+            );
         }
-        match tokio::time::timeout(DRAIN, &mut serving).await {
-            Ok(ended) => ended.map_err(std::io::Error::other)?,
-            Err(_) => {
-                tracing::warn!(
-                    "connections were still open {} s after the stop signal; cut",
-                    DRAIN.as_secs()
-                );
-                serving.abort();
-                Ok(())
-            }
-        }
+        Ok(())
     }
 }
 

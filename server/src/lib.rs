@@ -5,10 +5,12 @@
 
 pub mod auth;
 pub mod backend;
+mod backfill;
 pub mod backtest;
 pub mod bench;
 pub mod cli;
 pub mod client;
+mod data_lock;
 pub mod http;
 pub mod otlp;
 pub mod secrets;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test, with its line")]
 
 mod backtest;
+mod decoders;
 mod handle;
 mod irregular;
 mod kinds;

@@ -3,8 +3,11 @@
 mod alertmanager;
 mod aws;
 mod durability;
+mod faults;
 mod kafka;
 mod kubernetes;
 mod line_protocols;
 mod otel;
 mod prometheus;
+mod promql;
+mod scrape;

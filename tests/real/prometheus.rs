@@ -124,3 +124,71 @@ fn start_prometheus(folder: &Path, node: &str, write_url: &str) -> Result<(Strin
         .arg(format!("--web.listen-address={address}"));
     Ok((address, Process::start("prometheus", &mut command, folder)?))
 }
+
+/// Prometheus 3 with `protobuf_message: io.prometheus.write.v2.Request`, scraping itself with native histograms. Without the
+/// headers that say what was written it would count every request as failed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "who reads the output shall see what was not run")]
+async fn a_real_prometheus_writes_version_two() -> Result<()> {
+    let Ok(program) = process::program("HALO_PROMETHEUS3") else {
+        println!("skipped: HALO_PROMETHEUS3 names no Prometheus 3");
+        return Ok(());
+    };
+    let folder = tempfile::tempdir()?;
+    let halo = Halo::serve(&folder.path().join("data"), folder.path()).await?;
+    let address = process::free_address()?;
+    let config = folder.path().join("prometheus3.yml");
+    fs::write(
+        &config,
+        format!(
+            "global: {{scrape_interval: 1s, scrape_native_histograms: true}}\n\
+             scrape_configs:\n- {{job_name: self, static_configs: [{{targets: ['{address}']}}]}}\n\
+             remote_write:\n- url: {}\n  protobuf_message: io.prometheus.write.v2.Request\n  \
+             send_native_histograms: true\n  send_exemplars: true\n",
+            halo.url("/api/v1/write")
+        ),
+    )?;
+    let mut command = Command::new(program);
+    command
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", folder.path().join("tsdb3").display()))
+        .arg(format!("--web.listen-address={address}"))
+        .arg("--enable-feature=exemplar-storage,metadata-wal-records,created-timestamp-zero-ingestion");
+    let prometheus = Process::start("prometheus3", &mut command, folder.path())?;
+    let arrived = process::wait_for("native histograms arrive", Duration::from_secs(60), || async {
+        let native = halo.series_list("prometheus_http_request_duration_seconds").await?;
+        let is_bucket = |series: &&wire::series::SeriesSummary| series.info.metric.ends_with("_bucket");
+        let derived = |series: &&wire::series::SeriesSummary| series.info.statistic.as_deref() == Some("p95");
+        Ok((native.iter().any(|s| is_bucket(&s)) && native.iter().any(|s| derived(&s))).then_some(()))
+    });
+    let arrived = arrived.await;
+    assert!(
+        arrived.is_ok(),
+        "{:#}\n{}\n{}",
+        arrived.unwrap_err(),
+        prometheus.tail(),
+        halo.process.tail()
+    );
+    // Its own account, once it has sent enough to have one.
+    let account = process::wait_for("the sender counts what it sent", Duration::from_secs(30), || async {
+        let metrics = reqwest::get(format!("http://{address}/metrics")).await?.text().await?;
+        let count = |name: &str| -> f64 {
+            let lines = metrics.lines().filter(|line| line.starts_with(name));
+            lines
+                .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+                .sum()
+        };
+        let sent = [
+            count("prometheus_remote_storage_samples_total"),
+            count("prometheus_remote_storage_histograms_total"),
+        ];
+        let failed: f64 = ["samples", "histograms", "exemplars", "metadata"]
+            .map(|kind| count(&format!("prometheus_remote_storage_{kind}_failed_total")))
+            .iter()
+            .sum();
+        Ok((sent[0] > 1000.0 && sent[1] > 20.0).then_some(failed))
+    });
+    let failed = account.await?;
+    assert!(failed < 0.5, "{failed} failed\n{}", prometheus.tail());
+    Ok(())
+}

@@ -4,7 +4,7 @@
 //! The engine keeps its own types and converts at its rim (`engine::view`); what is here is what a reader of the API sees.
 //!
 //! Read in this order: [`id`] and [`time`] name things; [`series`], [`topology`], [`alert`], [`incident`],
-//! [`prediction`], [`proposal`], [`signal`] and [`status`] describe them; [`stream`] keeps a live copy up to date; [`query`] and [`command`] are the
+//! [`prediction`], [`proposal`], [`signal`], [`protection`] and [`status`] describe them; [`stream`] keeps a live copy up to date; [`query`] and [`command`] are the
 //! two calls.
 //!
 //! Compatibility: [`VERSION`] counts breaking changes. Adding an optional field (`#[serde(default)]`) is not one.
@@ -20,6 +20,7 @@ pub mod alert;
 pub mod incident;
 pub mod prediction;
 pub mod proposal;
+pub mod protection;
 pub mod status;
 
 pub mod signal;

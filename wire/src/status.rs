@@ -1,6 +1,7 @@
 //! The loop's own state: clocks, sources, rates, the switches that stop it.
 
 use crate::Timestamp;
+use crate::protection::Protection;
 use crate::series::Voter;
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +125,9 @@ pub struct Status {
     /// What people made of its incidents.
     #[serde(default)]
     pub verdicts: Verdicts,
+    /// Limits that were reached, and whether samples can be kept.
+    #[serde(default)]
+    pub protection: Protection,
 }
 
 /// Provisional signals of the fast layer since the start. Those neither confirmed nor dropped wait for the ensemble.

@@ -11,6 +11,8 @@ mod browser;
 mod cuda;
 mod demo;
 mod desktop;
+mod faults;
+mod fuzz;
 mod kafka;
 mod models;
 mod peers;
@@ -42,6 +44,10 @@ enum Command {
     Desktop(desktop::DesktopArgs),
     /// Build the console to WASM, into `dist/`
     Web(web::WebArgs),
+    /// Let everything go wrong around the server that may, and show what it cost
+    Faults(faults::FaultsArgs),
+    /// Search for bytes that break a decoder
+    Fuzz(fuzz::FuzzArgs),
     /// Check the rules that the compiler cannot see
     Tidy,
     /// Measure this machine
@@ -72,6 +78,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Test(args) => test::run(&args),
         Command::Desktop(args) => desktop::run(&args),
         Command::Web(args) => web::run(&args),
+        Command::Faults(args) => faults::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
         Command::Peers(args) => peers::run(&args),

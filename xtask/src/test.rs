@@ -13,6 +13,7 @@ mod step;
 
 use count::Tally;
 use step::Step;
+pub(crate) use step::real_faults;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct TestArgs {

@@ -1,11 +1,13 @@
 //! Where the data comes from, what was refused and why, which models judge it.
 
+mod protection;
 mod verdicts;
 
 use crate::component::{Empty, Icon, Stat, Symbol, Waiting, source_state};
 use crate::format;
 use crate::state::live;
 use leptos::prelude::*;
+use protection::ProtectionCard;
 use verdicts::VerdictCard;
 use wire::status::{Model, Source};
 
@@ -20,6 +22,7 @@ pub(crate) fn Sources() -> impl IntoView {
             <header class="page__head"><h1>"Sources"</h1></header>
             <Waiting>
                 <Loop />
+                <ProtectionCard />
                 <Show
                     when=move || !sources.with(Vec::is_empty)
                     fallback=|| view! {
@@ -162,6 +165,7 @@ fn Connect() -> impl IntoView {
             <h2 class="card__title" id="connect">"Connect"</h2>
             <Snippet title="Prometheus, in prometheus.yml" text=write />
             <Snippet title="Its alerts too, in prometheus.yml" text=alerts />
+            <Snippet title="Grafana, the URL of a data source of type Prometheus" text=origin.clone() />
             <Snippet title="OpenTelemetry, in the environment of an application" text=otlp />
             <Snippet title="CloudWatch metric streams, the endpoint of a Firehose" text=firehose />
             <Snippet title="Deploys, from your pipeline" text=deploy />

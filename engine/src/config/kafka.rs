@@ -7,6 +7,7 @@
 //! encoding = "otlp_proto"          # otlp_json, prometheus_remote_write, json (logs), text (logs; also: raw)
 //! signal = "metrics"               # logs, spans; of otlp_*; else the end of the topic's name says it: otlp_logs, otlp_spans
 //! group_id = "halo"
+//! session_timeout_secs = 10        # a crash keeps the partitions unread for so long; 6 to 1800, as brokers have it
 //! initial_offset = "latest"        # or earliest: only where the group has no place yet
 //! name = "kafka"                   # under which it is counted
 //! tls = true
@@ -32,6 +33,7 @@ pub struct RawKafka {
     pub group_id: Option<String>,
     pub encoding: Option<String>,
     pub signal: Option<String>,
+    pub session_timeout_secs: Option<u32>,
     pub initial_offset: Option<String>,
     pub tls: bool,
     pub ca_file: Option<PathBuf>,
@@ -78,6 +80,10 @@ fn one(raw: RawKafka, problems: &mut Vec<String>) -> KafkaConfig {
     });
     let group = raw.group_id.unwrap_or_else(|| "halo".to_owned());
     check(problems, !group.is_empty(), || "group_id: must not be empty".to_owned());
+    let session_secs = raw.session_timeout_secs.unwrap_or(10);
+    check(problems, (6..=1800).contains(&session_secs), || {
+        format!("session_timeout_secs: must be 6 to 1800, got {session_secs}")
+    });
     let from_start = match raw.initial_offset.as_deref() {
         None | Some("latest") => false,
         Some("earliest") => true,
@@ -118,6 +124,7 @@ fn one(raw: RawKafka, problems: &mut Vec<String>) -> KafkaConfig {
         brokers: raw.brokers,
         topics: raw.topics,
         group,
+        session_ms: session_secs.saturating_mul(1000),
         format,
         from_start,
         tls,
@@ -199,7 +206,7 @@ mod tests {
     fn what_is_said_is_done_and_the_rest_is_safe() {
         let text = "[[kafka]]\nbrokers = [\"b:9092\"]\ntopics = [\"otlp_metrics\"]\n\
                     [[kafka]]\nname = \"lines\"\nbrokers = [\"b:9093\"]\ntopics = [\"app\"]\nencoding = \"raw\"\n\
-                    initial_offset = \"earliest\"\ntls = true\nca_file = \"/ca\"\n\
+                    session_timeout_secs = 6\ninitial_offset = \"earliest\"\ntls = true\nca_file = \"/ca\"\n\
                     sasl_mechanism = \"SCRAM-SHA-512\"\nusername = \"u\"\npassword_env = \"P\"\n";
         let config = Config::try_from(RawConfig::parse(text).unwrap()).unwrap();
         let [first, second] = config.kafka.as_slice() else {
@@ -209,6 +216,7 @@ mod tests {
             (first.name.as_str(), first.group.as_str(), first.from_start),
             ("kafka", "halo", false)
         );
+        assert_eq!((first.session_ms, second.session_ms), (10_000, 6000));
         assert_eq!(first.format, Format::Otlp(Encoding::Protobuf, None));
         assert_eq!((&first.tls, &first.sasl), (&None, &None));
         assert_eq!((second.format, second.from_start), (Format::Text, true));
@@ -221,7 +229,7 @@ mod tests {
         let text = "[[kafka]]\nencoding = \"avro\"\nsignal = \"x\"\ninitial_offset = \"0\"\nca_file = \"/ca\"\ncert_file = \"/c\"\n\
                     username = \"u\"\npassword_env = \"P\"\npassword_file = \"/p\"\n\
                     [[kafka]]\nbrokers = [\"b\"]\ntopics = [\"t\"]\nencoding = \"text\"\nsignal = \"logs\"\nsasl_mechanism = \"GSSAPI\"\n\
-                    [[kafka]]\nbrokers = [\"b\"]\ntopics = [\"t\"]\nname = \"x\"\nsasl_mechanism = \"PLAIN\"\n";
+                    [[kafka]]\nbrokers = [\"b\"]\ntopics = [\"t\"]\nname = \"x\"\nsession_timeout_secs = 5\nsasl_mechanism = \"PLAIN\"\n";
         let Err(Error::Config(problems)) = Config::try_from(RawConfig::parse(text).unwrap()) else {
             panic!("must not be accepted")
         };
@@ -239,6 +247,7 @@ mod tests {
             "kafka[1].signal",
             "kafka[1].sasl_mechanism",
             "kafka[1].name",
+            "kafka[2].session_timeout_secs",
             "kafka[2].sasl_mechanism",
         ];
         assert_eq!(fields, expected, "{problems:#?}");

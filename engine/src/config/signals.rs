@@ -1,4 +1,4 @@
-//! `[logs]`, `[traces]`, `[otlp]`, and the limit of a request
+//! `[logs]`, `[traces]`, `[otlp]`
 //!
 //! ```toml
 //! [logs]
@@ -13,9 +13,6 @@
 //!
 //! [otlp]
 //! grpc_listen = "127.0.0.1:4317"   # or "off"
-//!
-//! [limits]
-//! max_request_mb = 64   # after decompression
 //! ```
 
 use super::check;

@@ -28,6 +28,7 @@ fn detection(at: i64, value: f64, mean: f64) -> Detection {
         }),
         score: 0.8,
         salience: 0.8,
+        shift: 0.0,
         votes: Votes {
             stl: Some(MemberVote { score: 0.8, vote: true }),
             forest: Some(MemberVote { score: 0.8, vote: true }),

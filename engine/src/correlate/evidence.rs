@@ -27,6 +27,8 @@ pub(super) struct Point {
     pub score: f32,
     pub votes: Votes,
     pub anomaly: bool,
+    /// More than the ensemble says so: a limit or a detector that the user has set, or the fast layer.
+    pub seconded: bool,
     /// The last value on the way from expected to observed that would have been no anomaly.
     pub quiet_at: Option<f64>,
 }
@@ -124,6 +126,17 @@ impl Evidence {
 }
 
 impl Track {
+    /// The points of the present run of anomalous samples.
+    pub(super) fn of_run(&self) -> impl Iterator<Item = &Point> {
+        self.points.iter().rev().take_while(|point| point.at >= self.run_start)
+    }
+
+    /// How long the present run has lasted, the interval of its last sample included.
+    pub(super) fn run_ms(&self) -> i64 {
+        let last = self.last_anomaly.unwrap_or(self.run_start);
+        last.millis_since(self.run_start).saturating_add(self.step_ms())
+    }
+
     /// Interval between samples, as announced or else as seen; one minute until either is known.
     pub(super) fn step_ms(&self) -> i64 {
         match (self.info.step_ms, self.step_ms) {
@@ -205,6 +218,7 @@ fn point_of(observation: &Observation) -> Point {
         votes: detection.votes,
         // Better than expected is no trouble, however rare.
         anomaly: detection.anomaly && excess > 0.0,
+        seconded: detection.breach.is_some() || detection.signal.is_some() || detection.votes.simple.is_some(),
         quiet_at: detection.quiet_at,
     }
 }

@@ -113,6 +113,7 @@ fn detect(base: &Baseline, at: Timestamp, value: f64) -> Detection {
         }),
         score,
         salience: 0.0,
+        shift: 0.0,
         votes: Votes::default(),
         anomaly: score >= 0.8,
         signal: None,

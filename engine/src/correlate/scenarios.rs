@@ -110,6 +110,7 @@ fn observation(entity: &str, metric: &str, at: Timestamp, size: f64) -> Observat
             }),
             score: (size / (size + 2.0)) as f32,
             salience: 0.0,
+            shift: 0.0,
             votes: Votes::default(),
             anomaly: size >= 5.0,
             signal: None,
@@ -256,15 +257,41 @@ fn an_echo_reopens_and_a_later_fault_does_not() {
 fn one_flapping_sample_opens_nothing() {
     let mut world = World::new(SHOP);
     for _ in 0..10 {
-        world.sample("web", "latency", 6.0);
+        world.sample("web", "latency", 12.0);
         world.tick();
         world.quiet(2);
     }
     assert_eq!(world.count(), 0);
-    world.sample("web", "latency", 6.0);
+    world.sample("web", "latency", 12.0);
     world.tick();
-    world.sample("web", "latency", 6.0);
+    world.sample("web", "latency", 12.0);
     world.tick();
+    assert_eq!(world.count(), 1);
+}
+
+#[test]
+fn a_lone_metric_that_is_hardly_off_has_to_stay_so() {
+    let per_minute = 60_000 / STEP_MS;
+    let opened = |faults: &[(&str, &str, f64, i64)], minutes: i64| {
+        let mut world = World::new(SHOP);
+        world.play(minutes * per_minute, faults);
+        world.count()
+    };
+    let lone = [("web", "latency", 6.0, 0)];
+    assert_eq!((opened(&lone, 9), opened(&lone, 10)), (0, 1));
+    // One that is clearly off, two that agree, and a limit that somebody has set do not wait.
+    assert_eq!(opened(&[("web", "latency", 9.0, 0)], 1), 1);
+    assert_eq!(
+        opened(&[("web", "latency", 6.0, 0), ("checkout", "latency", 6.0, 0)], 1),
+        1
+    );
+    let mut world = World::new(SHOP);
+    for _ in 0..2 {
+        let mut observation = observation("web", "latency", world.now, 6.0);
+        observation.detection.breach = Some(0.21);
+        world.correlator.observe(&observation);
+        world.tick();
+    }
     assert_eq!(world.count(), 1);
 }
 

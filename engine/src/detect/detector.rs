@@ -158,11 +158,12 @@ impl Detector {
         let models = &self.models;
         let own = models.forest(self.series[slot].class);
         let windows = &mut self.windows;
-        let tails = &mut self.series[slot].tails;
+        let Series { tails, shift, .. } = &mut self.series[slot];
         let mut n = 0_u64;
         let mut sampled: Vec<f32> = Vec::new();
-        self.baselines.bootstrap(slot, older, history, |_, _, residual| {
+        self.baselines.bootstrap(slot, older, history, |_, value, residual| {
             n += 1;
+            shift.observe(value, residual.scale);
             windows.push(slot, residual.slow);
             if n < MIN_SEEN {
                 return;
@@ -359,6 +360,7 @@ impl Detector {
             expected: None,
             score: 0.0,
             salience: 0.0,
+            shift: 0.0,
             votes: Votes::default(),
             anomaly: false,
             signal: None,

@@ -1,10 +1,11 @@
 //! How the metrics of one entity stand together: what the joint forest looks at.
 //!
 //! A fault moves many metrics of a service a little before it moves one a lot. For a sample this puts its own residual and the
-//! last ones of the entity's other metrics into one row: per metric class, how large the one-step and the long-term deviations
-//! are (root mean square, compressed). However many metrics an entity has, the row has [`JOINT_FEATURES`] numbers; a class
-//! without metrics has 0. Of the others only what is older than the sample counts, so the order in which the samples of one
-//! instant come changes nothing.
+//! last ones of the entity's other metrics into one row: per metric class, by how much the squares of the one-step and the
+//! long-term deviations (compressed) are more than those of as many ordinary metrics would be, in standard deviations of that
+//! sum. So many metrics that are a little off say as much as one that is far off, and however many there are, the row has
+//! [`JOINT_FEATURES`] numbers; a class without metrics has 0. Of the others only what is older than the sample counts, so the
+//! order in which the samples of one instant come changes nothing.
 
 use super::calibration::class_index;
 use crate::features::compress;
@@ -17,6 +18,9 @@ const CLASSES: usize = MetricClass::ALL.len();
 pub(super) const JOINT_FEATURES: usize = 2 * CLASSES;
 /// What is said to be one entity and has more series than this is a heap, of which nothing can be said jointly.
 const METRICS_MAX: usize = 512;
+/// Mean and variance of the square of a compressed deviation that is normal.
+const ORDINARY: f32 = 0.386_844;
+const SPREAD: f32 = 0.150_652;
 /// A residual older than this many intervals says nothing of now.
 const INTERVALS: i64 = 3;
 
@@ -63,12 +67,13 @@ impl Together {
         self.metrics[class] += 1.0;
     }
 
-    /// One-step and long-term deviation of every class.
+    /// One-step and long-term deviation of every class, each compressed.
     pub(super) fn row(&self) -> [f32; JOINT_FEATURES] {
         let mut row = [0.0; JOINT_FEATURES];
         for (class, metrics) in self.metrics.iter().enumerate().filter(|(_, metrics)| **metrics > 0.0) {
-            row[2 * class] = (self.fast[class] / metrics).sqrt();
-            row[2 * class + 1] = (self.slow[class] / metrics).sqrt();
+            let surplus = |sum: f32| compress((sum - metrics * ORDINARY) / (metrics * SPREAD).sqrt());
+            row[2 * class] = surplus(self.fast[class]);
+            row[2 * class + 1] = surplus(self.slow[class]);
         }
         row
     }
@@ -173,19 +178,18 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_the_mean_square_of_each_class_whatever_their_number() {
-        let mut one = Together::default();
-        one.add(MetricClass::Latency, 3.0, -1.0);
-        one.add(MetricClass::Other, 1.0, 1.0);
-        let mut two = Together::default();
-        two.add(MetricClass::Latency, 3.0, -1.0);
-        two.add(MetricClass::Latency, -3.0, 1.0);
-        two.add(MetricClass::Other, 1.0, 1.0);
-        let [fast, slow] = [3.0_f32, 1.0].map(f32::ln_1p);
-        for row in [one.row(), two.row()] {
-            let expected = [fast, slow, 0.0, 0.0];
-            assert!(row.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{row:?}");
-        }
+    fn many_metrics_a_little_off_say_as_much_as_one_far_off() {
+        let row = |metrics: usize, off: f32| {
+            let mut together = Together::default();
+            for n in 0..metrics {
+                let sign = if n % 2 == 0 { 1.0 } else { -1.0 };
+                together.add(MetricClass::Latency, sign * off, 0.0);
+            }
+            together.row()
+        };
+        assert!(row(1, 2.5)[0] < 1.5 && row(6, 2.5)[0] > 2.0 && row(1, 12.0)[0] > 2.0);
+        assert!(row(6, 0.8)[0].abs() < 0.5, "{:?}", row(6, 0.8));
+        assert!(row(6, 2.5)[2..].iter().all(|x| x.abs() < 1e-6));
     }
 
     #[test]

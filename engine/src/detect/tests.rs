@@ -349,16 +349,12 @@ fn fused_inference_agrees_with_candle() {
 /// What each series is given, sample by sample, in batches of an instant each, in the order that `order` makes of the slots.
 fn in_batches(
     series: &[Rows],
-    entity: impl Fn(usize) -> String,
+    name: impl Fn(usize) -> Labels,
     mut order: impl FnMut(&mut [(usize, Timestamp, f64)]),
 ) -> Vec<Vec<Detection>> {
     let mut together = detector();
     for n in 0..series.len() {
-        together.add_series(&info_from_labels(&Labels::of(
-            &entity(n),
-            "requests",
-            Some(&n.to_string()),
-        )));
+        together.add_series(&info_from_labels(&name(n)));
     }
     let mut found = vec![Vec::new(); series.len()];
     for t in 0..series[0].len() {
@@ -383,7 +379,7 @@ fn a_batch_gives_each_series_what_it_gets_alone_in_any_order() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(13);
     let together = in_batches(
         &series,
-        |n| format!("service-{n}"),
+        |n| Labels::of(&format!("service-{n}"), "requests", None),
         |batch| rand::seq::SliceRandom::shuffle(batch, &mut rng),
     );
     for (rows, found) in series.iter().zip(together) {
@@ -396,17 +392,36 @@ fn a_batch_gives_each_series_what_it_gets_alone_in_any_order() {
 
 #[test]
 fn the_metrics_of_an_entity_are_judged_jointly_in_any_order() {
-    let mut series: Vec<Rows> = (0..6).map(|seed| daily(700, 60, seed)).collect();
-    // Off together, so that the joint look is taken.
+    const METRICS: [&str; 6] = [
+        "requests",
+        "latency_ms",
+        "errors",
+        "cpu_percent",
+        "queue_length",
+        "memory_percent",
+    ];
     let off = |i: usize| (600..640).contains(&i);
+    let mut series: Vec<Rows> = (0..6).map(|seed| daily(700, 60, seed)).collect();
     for (i, row) in series.iter_mut().flat_map(|rows| rows.iter_mut().enumerate()) {
-        row.1 += if off(i) { 7.0 } else { 0.0 };
+        row.1 += if off(i) { 12.0 } else { 0.0 };
     }
+    let one = |n: usize| Labels::of("cart", METRICS[n], None);
+    let together = in_batches(&series, one, |_| {});
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(14);
-    let one = |_| "cart".to_owned();
-    let plain = in_batches(&series, one, |_| {});
     let shuffled = in_batches(&series, one, |batch| rand::seq::SliceRandom::shuffle(batch, &mut rng));
-    assert_eq!(plain, shuffled);
+    assert_eq!(together, shuffled);
+    // Six standard deviations in every metric of one service at once say more than in six services.
+    let apart = in_batches(&series, |n| Labels::of(&format!("cart-{n}"), METRICS[n], None), |_| {});
+    let votes = |found: &[Vec<Detection>]| {
+        let of_forest = |d: &Detection| d.votes.forest.is_some_and(|member| member.vote);
+        found
+            .iter()
+            .flat_map(|own| &own[600..640])
+            .filter(|d| of_forest(d))
+            .count()
+    };
+    let (together, apart) = (votes(&together), votes(&apart));
+    assert!(together > apart, "{together} {apart}");
 }
 
 /// Values of every kind that floating point knows, most of them ordinary.

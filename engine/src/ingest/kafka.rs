@@ -9,6 +9,7 @@ mod progress;
 pub use progress::Progress;
 
 use super::otlp::Encoding;
+use super::prometheus::{CONTENT_TYPE, Version};
 use super::signal::{Collector, SignalLimits, Signals};
 use wire::Timestamp;
 use wire::signal::LogRecord;
@@ -26,7 +27,7 @@ pub enum Kind {
 pub enum Format {
     /// As the Collector's exporter for Kafka writes them. Without a kind, the name of the topic says it.
     Otlp(Encoding, Option<Kind>),
-    /// `prometheus.WriteRequest` as a snappy block.
+    /// Remote write of either version: protobuf in a snappy block.
     RemoteWrite,
     /// JSON objects, one a line or in a list.
     JsonLogs,
@@ -42,6 +43,8 @@ pub struct KafkaConfig {
     pub brokers: Vec<String>,
     pub topics: Vec<String>,
     pub group: String,
+    /// Who is not heard of for so long is no member any more: a crash of Halo keeps its partitions unread until then.
+    pub session_ms: u32,
     pub format: Format,
     /// Where to begin in a partition in which the group has no place yet: at its start, or with what comes next.
     pub from_start: bool,
@@ -74,10 +77,23 @@ pub struct Message {
     pub offset: i64,
     /// When it was written, if its writer or its broker says.
     pub at: Option<Timestamp>,
+    /// What its header `content-type` says.
+    pub content_type: Option<String>,
     pub payload: Vec<u8>,
 }
 
 impl Message {
+    /// The version of remote write that it names. `None`: its content type says nothing of it.
+    ///
+    /// # Errors
+    /// If it names one that is not known.
+    pub fn remote_write_version(&self) -> Result<Option<Version>, String> {
+        let essence = |kind: &&str| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let kind = self.content_type.as_deref();
+        let kind = kind.filter(|kind| essence(kind) == CONTENT_TYPE && kind.contains(';'));
+        kind.map(Version::of_content_type).transpose()
+    }
+
     /// Where it is, for people.
     pub fn place(&self) -> String {
         format!("{}, partition {}, offset {}", self.topic, self.partition, self.offset)
@@ -130,12 +146,39 @@ mod tests {
     }
 
     #[test]
+    fn a_content_type_names_the_version_where_it_can() {
+        let named = |content_type: Option<&str>| {
+            let message = Message {
+                topic: "prom".into(),
+                partition: 0,
+                offset: 0,
+                at: None,
+                content_type: content_type.map(str::to_owned),
+                payload: Vec::new(),
+            };
+            message.remote_write_version()
+        };
+        for says_nothing in [None, Some("application/octet-stream"), Some("application/x-protobuf")] {
+            assert_eq!(named(says_nothing), Ok(None));
+        }
+        let one = "application/x-protobuf;proto=prometheus.WriteRequest";
+        let two = "Application/X-Protobuf; proto=io.prometheus.write.v2.Request";
+        assert_eq!(
+            [named(Some(one)), named(Some(two))],
+            [Ok(Some(Version::One)), Ok(Some(Version::Two))]
+        );
+        let problem = named(Some("application/x-protobuf;proto=other")).unwrap_err();
+        assert!(problem.contains("unknown message \"other\""), "{problem}");
+    }
+
+    #[test]
     fn equal_lines_are_two_and_one_read_twice_is_one() {
         let message = |offset| Message {
             topic: "app".into(),
             partition: 3,
             offset,
             at: Some(Timestamp(5)),
+            content_type: None,
             payload: b"out of \xff stock".to_vec(),
         };
         let read = |offset| line(&message(offset), &SignalLimits::default(), Timestamp(9));

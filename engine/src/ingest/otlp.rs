@@ -8,7 +8,7 @@
 //! ([`exponential`]). Deltas become totals, and totals that started over unseen are told from those that went on, by what
 //! [`Streams`] remembers; everything else here is a pure function of the bytes.
 
-mod exponential;
+pub(in crate::ingest) mod exponential;
 mod json;
 mod logs;
 mod metrics;

@@ -1,18 +1,40 @@
 //! Every series the engine knows. Decoders ask it before they build labels; shards own everything else about a series.
 
-use crate::series::{Catalog, SeriesInfo, home_of, set_kind};
-use std::collections::HashMap;
+use crate::series::{Catalog, MetricType, SeriesInfo, home_of, set_kind};
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::{Mutex, MutexGuard};
 use wire::SeriesId;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Declarations remembered; beyond them the memory starts over, which costs time and nothing else.
+const MAX_DECLARED: usize = 200_000;
 
 /// Series by id. Reads do not exclude each other; a decoder takes one read lock per request.
 #[derive(Debug, Default)]
 pub struct Registry {
     known: RwLock<HashMap<SeriesId, Arc<SeriesInfo>, BuildHasherDefault<IdHasher>>>,
     homes: RwLock<Homes>,
+    declared: RwLock<Declared>,
     growing: Mutex<Catalog>,
+}
+
+/// Types that were declared before, by hash: a sender that says the type of each series with every request is then not heard
+/// again each time.
+#[derive(Debug, Default)]
+pub struct Declared(HashSet<u64, BuildHasherDefault<IdHasher>>);
+
+impl Declared {
+    /// What stands for a declaration.
+    pub fn key(name: &[u8], kind: MetricType) -> u64 {
+        xxh3_64_with_seed(name, kind as u64 + 1)
+    }
+
+    /// Whether it was heard.
+    pub fn has(&self, key: u64) -> bool {
+        self.0.contains(&key)
+    }
 }
 
 /// By which id the place of a series is chosen: that of its entity, since the metrics of an entity are judged jointly.
@@ -47,16 +69,27 @@ impl Registry {
         self.homes.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The series of `infos` that are not known yet, each once, as many as find room below `max`; and how many do not.
-    pub fn unknown(&self, infos: Vec<SeriesInfo>, max: usize) -> (Vec<Arc<SeriesInfo>>, usize) {
+    /// Types that were declared. One lock for many look-ups.
+    pub fn declared(&self) -> RwLockReadGuard<'_, Declared> {
+        self.declared.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers declarations that were heard.
+    pub fn heard(&self, keys: impl IntoIterator<Item = u64>) {
+        let mut declared = self.declared.write().unwrap_or_else(PoisonError::into_inner);
+        if declared.0.len() > MAX_DECLARED {
+            declared.0.clear();
+        }
+        declared.0.extend(keys);
+    }
+
+    /// The series of `infos` that are not known yet, each once, by id.
+    pub fn unknown(&self, infos: Vec<SeriesInfo>) -> Vec<SeriesInfo> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let mut new: Vec<_> = infos.into_iter().filter(|info| !known.contains_key(&info.id)).collect();
         new.sort_by_key(|info| info.id);
         new.dedup_by_key(|info| info.id);
-        let room = max.saturating_sub(known.len());
-        let refused = new.len().saturating_sub(room);
-        new.truncate(room);
-        (new.into_iter().map(Arc::new).collect(), refused)
+        new
     }
 
     /// Calls `decode` with a test for "is this series known".
@@ -72,6 +105,14 @@ impl Registry {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&id)
             .cloned()
+    }
+
+    /// Identities of the series that `is_meant` picks, by id. O(series).
+    pub fn select(&self, is_meant: impl Fn(&SeriesInfo) -> bool) -> Vec<Arc<SeriesInfo>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<_> = known.values().filter(|info| is_meant(info)).map(Arc::clone).collect();
+        found.sort_by_key(|info| info.id);
+        found
     }
 
     /// Makes series known.
@@ -155,18 +196,18 @@ mod tests {
     }
 
     #[test]
-    fn new_series_are_named_once_and_the_limit_holds() {
+    fn new_series_are_named_once() {
         let registry = Registry::default();
-        let (new, refused) = registry.unknown(infos(0..3), 4);
-        assert_eq!((new.len(), refused, registry.len()), (3, 0, 0));
-        registry.add(new);
-        let (new, refused) = registry.unknown([infos(0..6), infos(3..4)].concat(), 4);
-        assert_eq!((new.len(), refused), (1, 2));
-        let added = Arc::clone(&new[0]);
-        registry.add(new);
+        let new = registry.unknown(infos(0..3));
+        assert_eq!((new.len(), registry.len()), (3, 0));
+        registry.add(new.into_iter().map(Arc::new));
+        let new = registry.unknown([infos(0..4), infos(3..4)].concat());
+        assert_eq!(new.len(), 1);
+        let added = Arc::new(new[0].clone());
+        registry.add([Arc::clone(&added)]);
         assert_eq!(registry.len(), 4);
         assert_eq!(registry.get(added.id).as_ref(), Some(&added));
-        let (unknown, _) = registry.unknown(infos(0..6), usize::MAX);
+        let unknown = registry.unknown(infos(0..6));
         assert_eq!(unknown.len(), 2);
         assert!(registry.with_known(|known| known(added.id) && !known(unknown[0].id)));
     }

@@ -84,6 +84,7 @@ fn observation(info: &Arc<SeriesInfo>, source: &Arc<str>, at: Timestamp) -> Obse
             }),
             score: SCORE,
             salience: SCORE,
+            shift: 0.0,
             votes: Votes::default(),
             anomaly: true,
             confidence: 1.0,

@@ -1,21 +1,29 @@
 //! The engine: starts the threads, owns the log and the store, and is the one facade for servers, desktop and tests.
 
+mod backfill;
 mod cloudwatch;
+mod guard;
 mod history;
 mod inbox;
 mod intake;
 mod kafka;
+mod promql;
 mod query;
+mod remote_write;
 mod restore;
 mod rollouts;
+mod scrape;
 mod sources;
 mod task;
 mod trainer;
 mod writer;
 
+pub use backfill::{Backfill, Filled};
 pub use history::read_history;
 pub use inbox::{IngestReport, WriteError};
 pub use intake::{Payload, TakeError};
+pub use promql::{Question, Told};
+pub use remote_write::{WriteOutcome, Written};
 
 use super::coordinator::Coordinator;
 use super::live::Live;
@@ -28,6 +36,7 @@ use crate::context::Context;
 use crate::detect::Models;
 use crate::error::{Error, Result};
 use crate::handle::Handle;
+use crate::ingest::exemplar::Exemplars;
 use crate::ingest::kafka::Progress;
 use crate::ingest::registry::Registry;
 use crate::store::Store;
@@ -36,6 +45,7 @@ use crate::store::models::ModelStore;
 use crate::store::signals::SignalStore;
 use crate::store::signals::sqlite::SqliteSignals;
 use crate::store::sqlite::SqliteStore;
+use guard::Guard;
 use intake::Intake;
 use query::InProcess;
 use std::sync::Arc;
@@ -55,6 +65,9 @@ const SHARD_QUEUE: usize = 256;
 /// Messages of shards and orders of people that may wait for the coordinator.
 const COORDINATOR_QUEUE: usize = 1024;
 
+/// Exemplars kept in memory, some 300 bytes each.
+const MAX_EXEMPLARS: usize = 20_000;
+
 /// A running engine.
 #[derive(Debug)]
 pub struct Engine {
@@ -65,13 +78,22 @@ pub struct Engine {
     store: Arc<dyn Store>,
     signals: Arc<dyn SignalStore>,
     intake: Intake,
+    /// Read and written for an instant only.
+    exemplars: std::sync::Mutex<Exemplars>,
+    /// When series ended; read and written for an instant only.
+    ends: std::sync::Mutex<promql::Ends>,
+    /// One permit per question that may be worked on.
+    questions: Semaphore,
     shards: Vec<mpsc::Sender<ShardMessage>>,
     orders: mpsc::Sender<Order>,
     live: Arc<Live>,
+    guard: Guard,
     /// One permit per sample that may wait between log and shards.
     room: Semaphore,
     /// Held for reading between log and shards, for writing while the log is cut.
     gate: RwLock<()>,
+    /// Held while chunks are handed to the store, and while it puts them together.
+    sealing: Mutex<()>,
     executors: Executors,
     kill_switch: Arc<AtomicBool>,
     trainer: mpsc::Sender<ModelsOrder>,
@@ -114,25 +136,36 @@ impl Engine {
             Ok(())
         })?;
         for damage in &recovery.damage {
-            tracing::warn!(%damage, "the log was damaged; everything before the damage is kept");
+            tracing::error!(%damage, "the log was damaged; everything else in it is kept");
+        }
+        for torn in &recovery.torn {
+            tracing::info!(%torn, "a crash cut off what was being written; its sender was told nothing");
         }
 
         let (orders, from_people) = mpsc::channel(COORDINATOR_QUEUE);
         let (trainer, training_orders) = mpsc::channel(1);
         let (intake, waiting) = Intake::new(config.max_series);
         let (stop, stopped) = watch::channel(false);
-        let live = Arc::new(Live::new(coordinator.snapshot(now)));
+        let guard = Guard::new(&config.limits, &config.data_dir, recovery);
+        let mut snapshot = coordinator.snapshot(now);
+        snapshot.status.protection = guard.state(log.bytes_since_checkpoint(), now);
+        let live = Arc::new(Live::new(snapshot));
         let engine = Arc::new(Self {
             registry: Registry::new(restore::catalog(&saved)?),
             log,
             store,
             signals,
             intake,
+            exemplars: std::sync::Mutex::new(Exemplars::new(MAX_EXEMPLARS)),
+            ends: std::sync::Mutex::default(),
+            questions: Semaphore::new(promql::AT_ONCE),
             shards,
             orders,
             live,
+            guard,
             room: Semaphore::new(config.queue_samples.min(Semaphore::MAX_PERMITS)),
             gate: RwLock::new(()),
+            sealing: Mutex::new(()),
             executors,
             kill_switch: coordinator.kill_switch(),
             trainer,
@@ -152,6 +185,7 @@ impl Engine {
             stopped.clone(),
         ));
         tasks.spawn(writer::run(Arc::clone(&engine), waiting, stopped.clone()));
+        tasks.spawn(guard::watch(Arc::clone(&engine), stopped.clone()));
         tasks.spawn(trainer::run(Arc::clone(&engine), training_orders));
         engine.restore_series(saved, records, &thresholds).await?;
         sources::start(&engine, &mut tasks, &stopped)?;

@@ -41,6 +41,8 @@ pub(crate) enum ShardMessage {
     Retype { info: Arc<SeriesInfo> },
     /// The source says that the series has ended.
     Ended { series: SeriesId },
+    /// The source says that the histogram that this is a series of has ended.
+    EndedFamily { member: SeriesId },
     /// A version went live.
     Deploy { entity: EntityId, at: Timestamp },
     /// Feedback moved a threshold.

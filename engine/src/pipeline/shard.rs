@@ -96,6 +96,7 @@ impl Shard {
             ShardMessage::BootstrapFamily { members } => self.bootstrap_family(&members),
             ShardMessage::Retype { info } => self.retype(info),
             ShardMessage::Ended { series } => self.end(series),
+            ShardMessage::EndedFamily { member } => self.end_family(member),
             ShardMessage::Deploy { entity, at } => self.gate.context.record_deploy(&entity, at),
             ShardMessage::Threshold { class, threshold } => self.detector.set_threshold(class, threshold),
             ShardMessage::Models(models) => self.detector.set_models(models),
@@ -216,7 +217,19 @@ impl Shard {
         if let Some(link) = self.table.link(place) {
             over.extend(self.families.end(link));
         }
-        for slot in over {
+        self.end_slots(over);
+    }
+
+    fn end_family(&mut self, member: SeriesId) {
+        let link = self.table.place(member).and_then(|place| self.table.link(place));
+        if let Some(link) = link {
+            let over = self.families.end_all(link);
+            self.end_slots(over);
+        }
+    }
+
+    fn end_slots(&mut self, slots: Vec<usize>) {
+        for slot in slots {
             self.fall_silent(slot);
             self.gate.presence.ended(slot);
         }

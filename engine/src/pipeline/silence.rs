@@ -94,6 +94,7 @@ fn observation(entity: &EntityId, source: &Arc<str>, at: Timestamp, step_ms: i64
             }),
             score: 0.95,
             salience: 0.95,
+            shift: 0.0,
             votes: Votes::default(),
             anomaly: true,
             confidence: 1.0,

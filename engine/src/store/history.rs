@@ -5,12 +5,13 @@
 //! retry (a duplicate, no error) from a sample that comes too late.
 //!
 //! Chunks are compressed by `pco`: timestamps as second-order differences, values as floats. Regular timestamps cost
-//! almost nothing, real gauges about one to three bytes a sample.
+//! almost nothing, real gauges about one to three bytes a sample; what `compact` puts together about one.
 
 use crate::error::{Error, Result};
 use crate::ingest::RejectReason;
 use crate::ingest::admit::Admit;
-use pco::standalone::{simple_compress, simple_decompress};
+use pco::data_types::Number;
+use pco::standalone::{simple_compress, simple_decompress_into};
 use pco::{ChunkConfig, DeltaSpec};
 use wire::{SeriesId, Timestamp};
 
@@ -19,6 +20,18 @@ const FULL: usize = 512;
 
 /// Samples that stay open when a full series is sealed: the room for late ones.
 const KEEP_OPEN: usize = 64;
+
+/// In the length of the times: values are whole numbers of a decimal place, which follows in one byte.
+const DECIMAL: u32 = 1 << 31;
+
+/// Decimal places looked at.
+const PLACES: i32 = 9;
+
+/// More in one chunk are damage.
+const MOST: usize = 1 << 24;
+
+/// How hard `pco` tries where it is worth it.
+const DENSE_LEVEL: usize = 12;
 
 /// Sealed samples kept in memory to recognize retries.
 const KEEP_SEALED: usize = 64;
@@ -39,16 +52,41 @@ impl SealedChunk {
     /// # Panics
     /// If `samples` is empty.
     pub fn new(series: SeriesId, samples: &[(Timestamp, f64)]) -> Self {
-        let times: Vec<i64> = samples.iter().map(|(t, _)| t.as_millis()).collect();
         let values: Vec<f64> = samples.iter().map(|(_, v)| *v).collect();
-        let config = ChunkConfig::default();
-        let times = simple_compress(&times, &config.clone().with_delta_spec(DeltaSpec::TryConsecutive(2)))
-            .expect("the configuration is a constant that pco accepts");
-        let values = simple_compress(&values, &config).expect("the configuration is a constant that pco accepts");
-        let mut bytes = u32::try_from(times.len())
-            .expect("a chunk is far below 4 GiB")
-            .to_le_bytes()
-            .to_vec();
+        let values = packed(&values, &ChunkConfig::default());
+        Self::of(series, samples, None, values)
+    }
+
+    /// The same in fewer bytes and more time: values of few decimal places, as most are, are whole numbers to `pco`.
+    ///
+    /// # Panics
+    /// If `samples` is empty.
+    pub fn dense(series: SeriesId, samples: &[(Timestamp, f64)]) -> Self {
+        let config = ChunkConfig::default().with_compression_level(DENSE_LEVEL);
+        let values: Vec<f64> = samples.iter().map(|(_, v)| *v).collect();
+        let floats = packed(&values, &config);
+        match decimal(&values) {
+            Some((places, whole)) => {
+                let whole = packed(&whole, &config);
+                if whole.len() < floats.len() {
+                    return Self::of(series, samples, Some(places), whole);
+                }
+                Self::of(series, samples, None, floats)
+            }
+            None => Self::of(series, samples, None, floats),
+        }
+    }
+
+    fn of(series: SeriesId, samples: &[(Timestamp, f64)], places: Option<u8>, values: Vec<u8>) -> Self {
+        let times: Vec<i64> = samples.iter().map(|(t, _)| t.as_millis()).collect();
+        let times = packed(
+            &times,
+            &ChunkConfig::default().with_delta_spec(DeltaSpec::TryConsecutive(2)),
+        );
+        let length = u32::try_from(times.len()).expect("a chunk is far below 2 GiB");
+        let mark = if places.is_some() { DECIMAL } else { 0 };
+        let mut bytes = (length | mark).to_le_bytes().to_vec();
+        bytes.extend(places);
         bytes.extend(times);
         bytes.extend(values);
         Self {
@@ -73,15 +111,63 @@ impl SealedChunk {
             .bytes
             .split_first_chunk::<4>()
             .ok_or_else(|| corrupt("chunk is too short"))?;
+        let length = u32::from_le_bytes(*length);
+        let (places, rest) = if length & DECIMAL == 0 {
+            (None, rest)
+        } else {
+            let (places, rest) = rest.split_first().ok_or_else(|| corrupt("chunk is too short"))?;
+            (Some(i32::from(*places).min(PLACES)), rest)
+        };
         let (times, values) = rest
-            .split_at_checked(u32::from_le_bytes(*length) as usize)
+            .split_at_checked((length & !DECIMAL) as usize)
             .ok_or_else(|| corrupt("chunk is too short"))?;
-        let times: Vec<i64> = simple_decompress(times).map_err(|e| corrupt(&e.to_string()))?;
-        let values: Vec<f64> = simple_decompress(values).map_err(|e| corrupt(&e.to_string()))?;
-        if times.len() != values.len() || times.len() != self.count as usize {
-            return Err(corrupt("times and values differ in number"));
-        }
+        let count = self.count as usize;
+        let times: Vec<i64> = unpacked(times, count).map_err(|e| corrupt(&e))?;
+        let values: Vec<f64> = match places {
+            None => unpacked(values, count).map_err(|e| corrupt(&e))?,
+            Some(places) => {
+                let whole: Vec<i64> = unpacked(values, count).map_err(|e| corrupt(&e))?;
+                whole
+                    .into_iter()
+                    .map(|whole| whole as f64 / 10f64.powi(places))
+                    .collect()
+            }
+        };
         Ok(times.into_iter().map(Timestamp).zip(values).collect())
+    }
+}
+
+/// The fewest decimal places that all values have, and the values as whole numbers of them; `None`: they have more.
+pub(super) fn decimal(values: &[f64]) -> Option<(u8, Vec<i64>)> {
+    /// Above it not every whole number is a float.
+    const EXACT: f64 = 9e15;
+    (0..=PLACES).find_map(|places| {
+        let scale = 10f64.powi(places);
+        let whole = values.iter().map(|value| {
+            let whole = (value * scale).round();
+            let back = whole as i64 as f64 / scale;
+            (whole.abs() < EXACT && back.to_bits() == value.to_bits()).then_some(whole as i64)
+        });
+        let whole: Vec<i64> = whole.collect::<Option<_>>()?;
+        Some((u8::try_from(places).ok()?, whole))
+    })
+}
+
+pub(super) fn packed<T: Number>(numbers: &[T], config: &ChunkConfig) -> Vec<u8> {
+    simple_compress(numbers, config).expect("the configuration is a constant that pco accepts")
+}
+
+/// Exactly `count` numbers. What damaged bytes claim to hold costs no memory beyond that.
+pub(super) fn unpacked<T: Number>(bytes: &[u8], count: usize) -> Result<Vec<T>, String> {
+    if count > MOST {
+        return Err(format!("{count} numbers in one chunk"));
+    }
+    let mut numbers = vec![T::default(); count];
+    let progress = simple_decompress_into(bytes, &mut numbers).map_err(|e| e.to_string())?;
+    if progress.finished && progress.n_processed == count {
+        Ok(numbers)
+    } else {
+        Err("times and values differ in number".to_owned())
     }
 }
 

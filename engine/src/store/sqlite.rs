@@ -1,7 +1,10 @@
 //! The embedded store: one SQLite file, write-ahead journal, one writer.
 
+mod history;
+
 use super::history::SealedChunk;
 use super::log::Position;
+use super::rollup::{Extent, Level, RolledChunk};
 use super::{Change, Saved, Store};
 use crate::correlate::Incident;
 use crate::error::{Error, Result};
@@ -206,46 +209,33 @@ impl Store for SqliteStore {
     }
 
     async fn seal(&self, chunks: &[SealedChunk], checkpoint: Option<Position>) -> Result<()> {
-        let mut transaction = self.pool.begin().await?;
-        for chunk in chunks {
-            sqlx::query(
-                "INSERT OR REPLACE INTO chunks (series, start_ms, end_ms, count, bytes) VALUES (?, ?, ?, ?, ?)",
-            )
-            .bind(chunk.series.0.cast_signed())
-            .bind(chunk.start.as_millis())
-            .bind(chunk.end.as_millis())
-            .bind(i64::from(chunk.count))
-            .bind(&chunk.bytes)
-            .execute(&mut *transaction)
-            .await?;
-        }
-        if let Some(position) = checkpoint {
-            set(&mut transaction, CHECKPOINT, &position.0.to_string()).await?;
-        }
-        transaction.commit().await?;
-        Ok(())
+        self.seal_chunks(chunks, checkpoint).await
     }
 
     async fn chunks(&self, series: SeriesId, from: Timestamp, to: Timestamp) -> Result<Vec<SealedChunk>> {
-        let rows = sqlx::query("SELECT series, start_ms, end_ms, count, bytes FROM chunks WHERE series = ? AND start_ms <= ? AND end_ms >= ? ORDER BY start_ms")
-            .bind(series.0.cast_signed())
-            .bind(to.as_millis())
-            .bind(from.as_millis())
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let count: i64 = row.try_get("count")?;
-                Ok(SealedChunk {
-                    series: series_id(row)?,
-                    start: Timestamp(row.try_get("start_ms")?),
-                    end: Timestamp(row.try_get("end_ms")?),
-                    count: u32::try_from(count)
-                        .map_err(|_| corrupt("chunks", &series.to_string(), "count out of range"))?,
-                    bytes: row.try_get("bytes")?,
-                })
-            })
-            .collect()
+        self.read_chunks(series, from, to).await
+    }
+
+    async fn rollups(
+        &self,
+        series: SeriesId,
+        level: Level,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<RolledChunk>> {
+        self.read_rollups(series, level, from, to).await
+    }
+
+    async fn extent(&self, series: SeriesId, level: Option<Level>, from: Timestamp, to: Timestamp) -> Result<Extent> {
+        self.read_extent(series, level, from, to).await
+    }
+
+    async fn expire_rollups(&self, level: Level, before: Timestamp) -> Result<u64> {
+        self.expire_rollups_of(level, before).await
+    }
+
+    async fn compact(&self, series: u32) -> Result<u64> {
+        self.compact_small(series).await
     }
 
     async fn oldest(&self, since: Timestamp) -> Result<Option<Timestamp>> {

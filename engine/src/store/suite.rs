@@ -2,6 +2,7 @@
 
 use super::history::SealedChunk;
 use super::log::Position;
+use super::rollup::{Level, combined, rolled};
 use super::sqlite::SqliteStore;
 use super::{Change, Saved, Store};
 use crate::series::{Labels, info_from_labels};
@@ -130,6 +131,60 @@ async fn passes(store: &dyn Store) {
         store.chunks(id, Timestamp(0), Timestamp(100)).await.unwrap(),
         [chunk(10), chunk(20)]
     );
+    keeps_rollups_and_puts_together(store).await;
+}
+
+async fn keeps_rollups_and_puts_together(store: &dyn Store) {
+    let (id, all) = (SeriesId(5), (Timestamp(0), Timestamp(i64::MAX)));
+    let samples = |range: std::ops::Range<i64>| {
+        range
+            .map(|i| (Timestamp(i * 15_000), (i % 9) as f64))
+            .collect::<Vec<_>>()
+    };
+    let chunks: Vec<_> = (0..9)
+        .map(|n| SealedChunk::new(id, &samples(n * 50..(n + 1) * 50)))
+        .collect();
+    store.seal(&chunks, None).await.unwrap();
+    let buckets = async |level| {
+        let found = store.rollups(id, level, all.0, all.1).await.unwrap();
+        let buckets = found.iter().flat_map(|chunk| chunk.buckets().unwrap());
+        (found.len(), combined(buckets.collect::<Vec<_>>()))
+    };
+    for level in Level::ALL {
+        assert_eq!(buckets(level).await, (9, rolled(level, &samples(0..450))));
+    }
+    let some = store
+        .rollups(id, Level::Minute, Timestamp(0), Timestamp(749_999))
+        .await
+        .unwrap();
+    assert_eq!(some.len(), 1);
+    for (level, count) in [(None, 450), (Some(Level::Minute), 117), (Some(Level::Hour), 9 + 1)] {
+        let extent = store.extent(id, level, all.0, all.1).await.unwrap();
+        assert_eq!((extent.count, extent.first), (count, Some(Timestamp(0))), "{level:?}");
+    }
+    let none = store.extent(SeriesId(6), None, all.0, all.1).await.unwrap();
+    assert_eq!((none.count, none.first), (0, None));
+    assert_eq!(store.compact(10).await.unwrap(), 27);
+    assert_eq!(store.compact(10).await.unwrap(), 0);
+    let found = store.chunks(id, all.0, all.1).await.unwrap();
+    assert_eq!((found.len(), found[0].samples().unwrap()), (1, samples(0..450)));
+    for level in Level::ALL {
+        assert_eq!(buckets(level).await, (1, rolled(level, &samples(0..450))));
+    }
+    let saved = store.load().await.unwrap();
+    assert_eq!(saved.sealed_until.get(&id), Some(&Timestamp(449 * 15_000)));
+    // What ends right then is still there.
+    store
+        .expire_rollups(Level::Minute, Timestamp(449 * 15_000))
+        .await
+        .unwrap();
+    assert_eq!(buckets(Level::Minute).await.0, 1);
+    assert_eq!(
+        store.expire_rollups(Level::Minute, Timestamp(i64::MAX)).await.unwrap(),
+        1
+    );
+    assert_eq!(buckets(Level::Minute).await.0, 0);
+    assert_eq!(buckets(Level::Hour).await.0, 1);
 }
 
 #[tokio::test]

@@ -200,6 +200,7 @@ mod tests {
             }),
             score: if anomaly { 0.9 } else { 0.1 },
             salience: 0.0,
+            shift: 0.0,
             votes: Votes {
                 stl: Some(MemberVote {
                     score: 0.9,

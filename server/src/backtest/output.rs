@@ -88,7 +88,7 @@ impl Files {
         }
         for (entity, columns) in &self.by_entity {
             let detections = columns.iter().filter_map(|column| row[*column].as_ref());
-            let score = together(detections.clone().map(|d| d.salience));
+            let score = together(detections.clone().map(|d| [d.salience, d.shift]));
             let anomaly = u8::from(detections.clone().any(|d| d.anomaly));
             self.entities.line(&format!("{at},{entity},{score:.6},{anomaly}"))?;
         }

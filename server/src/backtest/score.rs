@@ -83,8 +83,8 @@ pub struct Ledger {
     times: Vec<Timestamp>,
     /// Alerts per series.
     alerts: Vec<Vec<Span>>,
-    /// Score per series and row; empty without labels.
-    scores: Vec<Vec<f32>>,
+    /// Salience and shift per series and row; empty without labels.
+    scores: Vec<Vec<[f32; 2]>>,
     /// Runs of votes per member and series; empty without labels.
     votes: [Vec<Vec<Span>>; 4],
 }
@@ -127,7 +127,7 @@ impl Ledger {
             }
         }
         for (scores, detection) in self.scores.iter_mut().zip(row) {
-            scores.push(detection.map_or(0.0, |d| d.salience));
+            scores.push(detection.map_or([0.0; 2], |d| [d.salience, d.shift]));
         }
     }
 }
@@ -360,13 +360,22 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// One score for several series of one entity or system: the mean of the greater half. A lone series that jumps says less than
-/// many that stir, and the quiet half of a machine does not speak for it; on SMD this ranks far better than the maximum.
-pub(crate) fn together(scores: impl Iterator<Item = f32>) -> f32 {
-    let mut scores: Vec<f32> = scores.collect();
-    scores.sort_by(|a, b| b.total_cmp(a));
-    let half = scores.len().div_ceil(2);
-    scores[..half].iter().sum::<f32>() / half.max(1) as f32
+/// One score, 0..1, for several series of one entity or system, of their salience and shift.
+///
+/// Their salience is the mean of the greater half: a lone series that jumps says less than many that stir, and the quiet half of
+/// a machine does not speak for it; on SMD this ranks far better than the maximum. Either it or the shift that they share makes
+/// the score: that is the same mean of the shifts without the greatest, since a lone series wanders off for many harmless
+/// reasons. The score of one series is its salience.
+pub(crate) fn together(scores: impl Iterator<Item = [f32; 2]>) -> f32 {
+    let (mut saliences, mut shifts): (Vec<f32>, Vec<f32>) = scores.map(|[salience, shift]| (salience, shift)).unzip();
+    let half = saliences.len().div_ceil(2);
+    for scores in [&mut saliences, &mut shifts] {
+        scores.sort_by(|a, b| b.total_cmp(a));
+    }
+    let mean = |of: &[f32]| of.iter().sum::<f32>() / half.max(1) as f32;
+    let salience = mean(&saliences[..half]);
+    let shared = mean(&shifts[half.min(1)..half]);
+    salience + shared - salience * shared
 }
 
 /// One scope per series, entity and the whole, as far as some label speaks at that level.
@@ -509,6 +518,7 @@ mod tests {
                     expected: None,
                     score: if anomaly { 0.9 } else { 0.1 },
                     salience: if anomaly { 0.9 } else { 0.1 },
+                    shift: 0.0,
                     votes: Votes::default(),
                     anomaly,
                     signal: None,
@@ -556,6 +566,19 @@ mod tests {
                 "{labels}"
             );
         }
+    }
+
+    #[test]
+    fn a_shift_counts_as_far_as_series_share_it() {
+        let together = |scores: &[[f32; 2]]| together(scores.iter().copied());
+        let is = |scores: &[[f32; 2]], expected: f32| (together(scores) - expected).abs() < 1e-6;
+        assert!(is(&[], 0.0));
+        assert!(is(&[[0.3, 0.9]], 0.3), "a lone series");
+        assert!(is(&[[0.3, 0.9], [0.1, 0.0], [0.0, 0.0]], 0.2), "nobody else");
+        // Half of three is two: one other series, of two.
+        let shared = together(&[[0.3, 0.9], [0.1, 0.8], [0.0, 0.0]]);
+        assert!((shared - (1.0 - 0.8 * 0.6)).abs() < 1e-6, "{shared}");
+        assert!(together(&[[1.0, 1.0]; 9]) <= 1.0);
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn baselines(input: &Input, train_rows: usize) -> [(&'static str, Ranking); 3] {
         let together: Vec<f64> = (0..rows).map(|i| of_row(&row(i))).collect();
         rank(input, &input.frame.times[train_rows..], &together)
     };
-    let as_the_loop = |row: &[f64]| f64::from(together(row.iter().map(|score| *score as f32)));
+    let as_the_loop = |row: &[f64]| f64::from(together(row.iter().map(|score| [*score as f32, 0.0])));
     let mean = |row: &[f64]| row.iter().sum::<f64>() / row.len().max(1) as f64;
     let mut chance = Random::new();
     let random = columns.iter().map(|values| chance.scores(values)).collect();

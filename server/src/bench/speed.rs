@@ -191,11 +191,11 @@ pub(super) fn hot_path(runs: usize) -> Result<Vec<Figure>> {
                 let batch = decode_v1(&request, &Limits::default(), &registry)
                     .map_err(|error| Error::Unavailable(format!("remote write: {error}")))?;
                 let decoded = Instant::now();
-                let (new_series, _) = registry.unknown(batch.new_series, usize::MAX);
+                let new_series = registry.unknown(batch.new_series);
                 for info in &new_series {
                     slots.insert(info.id, detector.add_series(info));
                 }
-                registry.add(new_series);
+                registry.add(new_series.into_iter().map(Arc::new));
                 let admitted = batch.samples.iter().filter(|s| !too_far_ahead(s.at, at));
                 let rows: Vec<_> = admitted
                     .filter_map(|s| Some((*slots.get(&s.series)?, s.at, s.value)))

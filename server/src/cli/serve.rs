@@ -3,7 +3,8 @@
 use super::init_logging;
 use crate::auth::Auth;
 use crate::auth::tokens::TokenFile;
-use crate::http::{DEMO_WEBHOOK_BASE, Receiver, ServeConfig, Server};
+use crate::data_lock::DataLock;
+use crate::http::{DEMO_WEBHOOK_BASE, Receiver, ServeConfig, Server, WriteLimits};
 use crate::otlp::grpc;
 use anyhow::Context as _;
 use clap::Args;
@@ -127,8 +128,14 @@ async fn run(
 ) -> anyhow::Result<()> {
     // The address first: a second server must notice before it touches the first one's data.
     let auth = Auth::new(place.listen, place.insecure_listen, TokenFile::open(&config.data_dir)?)?;
+    let limits = config.limits;
     let serve_config = ServeConfig {
         receiver: receiver.clone(),
+        write_limits: WriteLimits {
+            connections: connections(limits.connections),
+            read_timeout: Duration::from_secs(limits.read_timeout_secs),
+            ..WriteLimits::default()
+        },
         secrets: crate::secrets::read(&config.webhooks)?,
         ..ServeConfig::new(auth)
     };
@@ -144,6 +151,7 @@ async fn run(
         config.webhook_base = Some(format!("http://{}{DEMO_WEBHOOK_BASE}", reachable(address)));
     }
     let data_dir = config.data_dir.clone();
+    let _lock = DataLock::take(&data_dir)?;
     let engine = Engine::start(config, Arc::new(SystemClock)).await?;
     writeln!(out, "Halo {}: http://{}", env!("CARGO_PKG_VERSION"), reachable(address))?;
     for line in lines {
@@ -180,6 +188,41 @@ async fn run(
         );
     }
     Ok(served?)
+}
+
+/// Descriptors for files, the database and what Halo itself connects to.
+#[cfg(target_os = "linux")]
+const OTHER_DESCRIPTORS: u64 = 256;
+
+/// As many connections as wanted and the system has descriptors for, after asking it for all that it gives.
+#[cfg(target_os = "linux")]
+fn connections(wanted: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let granted = if setrlimit(Resource::Nofile, raised).is_ok() {
+        limit.maximum
+    } else {
+        limit.current
+    };
+    let room = granted.map_or(u64::MAX, |granted| granted.saturating_sub(OTHER_DESCRIPTORS).max(16));
+    let possible = usize::try_from(room).unwrap_or(usize::MAX).min(wanted);
+    if possible < wanted {
+        tracing::info!(
+            possible,
+            wanted,
+            "the system allows fewer connections than limits.max_connections: raise `ulimit -n`"
+        );
+    }
+    possible
+}
+
+#[cfg(not(target_os = "linux"))]
+fn connections(wanted: usize) -> usize {
+    wanted
 }
 
 /// Listens for OTLP over gRPC as configured.

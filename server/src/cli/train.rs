@@ -91,7 +91,7 @@ fn show(progress: &Progress) {
 }
 
 /// Becomes true at the first Ctrl-C.
-fn stop_flag() -> Arc<AtomicBool> {
+pub(super) fn stop_flag() -> Arc<AtomicBool> {
     let stopped = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stopped);
     let watch = move || {
@@ -101,7 +101,7 @@ fn stop_flag() -> Arc<AtomicBool> {
         }
     };
     if let Err(error) = std::thread::Builder::new().name("halo-ctrl-c".to_owned()).spawn(watch) {
-        tracing::warn!(%error, "Ctrl-C will end the training at once");
+        tracing::warn!(%error, "Ctrl-C will end the program at once");
     }
     stopped
 }

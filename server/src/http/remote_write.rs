@@ -1,24 +1,26 @@
-//! `POST /api/v1/write`: Prometheus remote write 1.x.
+//! `POST /api/v1/write`: Prometheus remote write 1.x and 2.0.
 //!
 //! Prometheus sends again after 5xx and never after 4xx, and by default loses data on 429: so overload is 503, a request of
 //! which nothing can be taken is 400, and one of which a part was taken is 400 as well, with counts. Sending again is safe:
-//! the engine drops what it has by series and timestamp.
+//! the engine drops what it has by series and timestamp. A sender of 2.0 is told what was written, whatever the status: without
+//! that it takes a 2xx for the silence of a receiver that knows 1.0 alone.
 
 use super::App;
 use crate::auth::require;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use engine::Error;
 use engine::ingest::Rejection;
-use engine::ingest::prometheus::DecodeError;
-use engine::pipeline::{IngestReport, WriteError};
+use engine::ingest::prometheus::{DecodeError, Version};
+use engine::pipeline::{IngestReport, WriteError, WriteOutcome, Written};
+use std::time::Duration;
 use wire::status::{Identity, Role};
 
-const V1: &str = "prometheus.WriteRequest";
-const V2: &str = "io.prometheus.write.v2.Request";
+const SAMPLES: HeaderName = HeaderName::from_static("x-prometheus-remote-write-samples-written");
+const HISTOGRAMS: HeaderName = HeaderName::from_static("x-prometheus-remote-write-histograms-written");
+const EXEMPLARS: HeaderName = HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
 
 /// What a sender may ask for.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,10 @@ pub struct WriteLimits {
     pub body_bytes: usize,
     /// Requests worked on at the same time; further ones are answered 503.
     pub concurrent: usize,
+    /// Connections open at the same time; further ones wait.
+    pub connections: usize,
+    /// For a request to arrive whole.
+    pub read_timeout: Duration,
 }
 
 impl Default for WriteLimits {
@@ -34,6 +40,8 @@ impl Default for WriteLimits {
         Self {
             body_bytes: 32 << 20,
             concurrent: 64,
+            connections: 20_000,
+            read_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -44,13 +52,40 @@ pub(super) async fn write(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match take(&app, &identity, &headers, body).await {
-        Ok(report) => match rejected(&report) {
-            None => StatusCode::NO_CONTENT.into_response(),
-            Some(message) => (StatusCode::BAD_REQUEST, message).into_response(),
-        },
-        Err(refusal) => refusal.into_response(),
+    let version = check_headers(&headers);
+    let tells = !matches!(version, Ok(Version::One));
+    let (written, mut response) = match take(&app, &identity, version, &headers, body).await {
+        Ok(outcome) => (outcome.written, answer(outcome.result)),
+        Err(refusal) => (Written::default(), refusal.into_response()),
+    };
+    if tells {
+        let counts = [
+            (SAMPLES, written.samples),
+            (HISTOGRAMS, written.histograms),
+            (EXEMPLARS, written.exemplars),
+        ];
+        response
+            .headers_mut()
+            .extend(counts.map(|(name, count)| (name, HeaderValue::from(count))));
     }
+    response
+}
+
+fn answer(result: Result<IngestReport, WriteError>) -> Response {
+    let error = match result {
+        Ok(report) => match rejected(&report) {
+            None => return StatusCode::NO_CONTENT.into_response(),
+            Some(message) => return (StatusCode::BAD_REQUEST, message).into_response(),
+        },
+        Err(error) => error,
+    };
+    let status = match &error {
+        WriteError::Decode(DecodeError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+        WriteError::Decode(_) => StatusCode::BAD_REQUEST,
+        WriteError::Engine(error) if error.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
+        WriteError::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Refusal(status, error.to_string()).into_response()
 }
 
 /// A request that was not taken. Prometheus logs the first line of the body, so it is plain text.
@@ -69,9 +104,15 @@ impl IntoResponse for Refusal {
     }
 }
 
-async fn take(app: &App, identity: &Identity, headers: &HeaderMap, body: Body) -> Result<IngestReport, Refusal> {
+async fn take(
+    app: &App,
+    identity: &Identity,
+    version: Result<Version, String>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<WriteOutcome, Refusal> {
     require(identity, Role::Operator, "writing samples").map_err(|e| Refusal(StatusCode::FORBIDDEN, e.message))?;
-    check_headers(headers).map_err(|message| Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))?;
+    let version = version.map_err(|message| Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))?;
     let too_large = || {
         let message = format!(
             "the body is over {} bytes; lower max_samples_per_send",
@@ -94,45 +135,16 @@ async fn take(app: &App, identity: &Identity, headers: &HeaderMap, body: Body) -
     let body = axum::body::to_bytes(body, app.limits.body_bytes)
         .await
         .map_err(|_| too_large())?;
-    app.backend.remote_write(&body).await.map_err(|error| {
-        let status = match &error {
-            WriteError::Decode(DecodeError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            WriteError::Decode(_) => StatusCode::BAD_REQUEST,
-            WriteError::Engine(Error::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            WriteError::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Refusal(status, error.to_string())
-    })
+    Ok(app.backend.remote_write(version, &body).await)
 }
 
 /// The schema follows from the content type alone; a missing one means v1, as does a missing `proto`.
-fn check_headers(headers: &HeaderMap) -> Result<(), String> {
+fn check_headers(headers: &HeaderMap) -> Result<Version, String> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    if let Some(kind) = text(header::CONTENT_TYPE) {
-        let mut parts = kind.split(';').map(str::trim);
-        if !parts
-            .next()
-            .unwrap_or_default()
-            .eq_ignore_ascii_case("application/x-protobuf")
-        {
-            return Err(format!("content type must be application/x-protobuf, got {kind:?}"));
-        }
-        for (key, value) in parts.filter_map(|part| part.split_once('=')) {
-            match (key.trim(), value.trim().trim_matches('"')) {
-                ("proto", V1) => {}
-                ("proto", V2) => {
-                    return Err(format!(
-                        "remote write 2.0 ({V2}) is not supported; set protobuf_message: {V1}"
-                    ));
-                }
-                ("proto", other) => return Err(format!("unknown message {other:?}; this takes {V1}")),
-                _ => {}
-            }
-        }
-    }
+    let version = text(header::CONTENT_TYPE).map_or(Ok(Version::One), Version::of_content_type)?;
     match text(header::CONTENT_ENCODING) {
-        None => Ok(()),
-        Some(encoding) if encoding.eq_ignore_ascii_case("snappy") => Ok(()),
+        None => Ok(version),
+        Some(encoding) if encoding.eq_ignore_ascii_case("snappy") => Ok(version),
         Some(encoding) => Err(format!(
             "content encoding must be snappy (block format), got {encoding:?}"
         )),

@@ -5,10 +5,11 @@ use crate::auth::tokens::TokenFile;
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use engine::ingest::prometheus::DecodeError;
+use engine::ingest::prometheus::{DecodeError, Version};
 use engine::ingest::registry::Registry;
 use engine::ingest::{IngestBatch, RejectReason, Rejection};
-use engine::pipeline::{IngestReport, Payload, TakeError, WriteError};
+use engine::pipeline::{IngestReport, Payload, Question, TakeError, Told, WriteError, WriteOutcome, Written};
+use engine::promql::QueryError;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use serde_json::{Value, json};
@@ -51,13 +52,19 @@ impl Backend for Stub {
         })
     }
 
-    async fn remote_write(&self, _: &[u8]) -> Result<IngestReport, WriteError> {
-        self.write.lock().unwrap().take().unwrap_or_else(|| {
+    async fn remote_write(&self, _: Version, _: &[u8]) -> WriteOutcome {
+        let result = self.write.lock().unwrap().take().unwrap_or_else(|| {
             Ok(IngestReport {
                 accepted: 3,
                 ..IngestReport::default()
             })
-        })
+        });
+        let written = Written {
+            samples: 3,
+            histograms: 2,
+            exemplars: 1,
+        };
+        WriteOutcome { written, result }
     }
 
     async fn take(&self, payload: Payload, body: &[u8]) -> Result<IngestReport, TakeError> {
@@ -75,6 +82,10 @@ impl Backend for Stub {
             accepted: batch.samples.len() as u64,
             rejections: batch.rejections,
         })
+    }
+
+    async fn ask(&self, _: Question, _: Duration) -> Result<Told, QueryError> {
+        Err(QueryError::Execution("as the test wishes".to_owned()))
     }
 
     fn registry(&self) -> &Registry {
@@ -221,15 +232,15 @@ async fn the_content_type_of_a_write_decides() {
     check(
         Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"),
         Some("snappy"),
-        415,
-        "2.0",
+        204,
+        "",
     )
     .await;
     check(
         Some("application/x-protobuf;proto=other"),
         Some("snappy"),
         415,
-        "\"other\"",
+        "\"other\"; this takes prometheus.WriteRequest and io.prometheus.write.v2.Request",
     )
     .await;
     check(Some("application/json"), Some("snappy"), 415, "application/x-protobuf").await;
@@ -281,7 +292,10 @@ async fn a_write_is_answered_by_what_became_of_it() {
     check(decode(DecodeError::BadSnappy("bad header".into())), 400, snappy, false).await;
     let protobuf = "the body is not a prometheus.WriteRequest: cut short";
     check(
-        decode(DecodeError::BadProtobuf("cut short".into())),
+        decode(DecodeError::BadProtobuf {
+            message: Version::One.message(),
+            problem: "cut short".into(),
+        }),
         400,
         protobuf,
         false,
@@ -296,6 +310,43 @@ async fn a_write_is_answered_by_what_became_of_it() {
         message: "torn".into(),
     };
     check(Err(damaged.into()), 500, "corrupt data in log: torn", false).await;
+}
+
+/// Without these headers a sender of 2.0 takes a 2xx for the answer of a receiver that has not understood it.
+#[tokio::test]
+async fn a_sender_of_two_is_told_what_was_written() {
+    let written = |answer: &Answer| {
+        ["samples", "histograms", "exemplars"].map(|part| {
+            let name = format!("x-prometheus-remote-write-{part}-written");
+            let value = answer.headers.get(&name)?;
+            Some(value.to_str().unwrap().to_owned())
+        })
+    };
+    let two = (
+        "content-type",
+        "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+    );
+    let answer = send(&app(), "POST", "/api/v1/write", &[two], b"x").await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert_eq!(written(&answer), ["3", "2", "1"].map(|n| Some(n.to_owned())));
+    let refused = vec![Rejection::one(RejectReason::TooOld, "up")];
+    let partial = Stub {
+        write: Mutex::new(Some(Ok(IngestReport {
+            accepted: 3,
+            rejections: refused,
+        }))),
+        ..Stub::fine()
+    };
+    let (partial, _) = app_with(partial, &[]);
+    let answer = send(&partial, "POST", "/api/v1/write", &[two], b"x").await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(written(&answer), ["3", "2", "1"].map(|n| Some(n.to_owned())));
+    let other = ("content-type", "application/x-protobuf;proto=other");
+    let answer = send(&app(), "POST", "/api/v1/write", &[other], b"x").await;
+    assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(written(&answer), ["0", "0", "0"].map(|n| Some(n.to_owned())));
+    let one = send(&app(), "POST", "/api/v1/write", &[], b"x").await;
+    assert_eq!(written(&one), [None, None, None]);
 }
 
 #[tokio::test]
@@ -612,4 +663,5 @@ async fn a_stream_over_a_socket_ends_when_the_server_stops() {
     assert_eq!(gone.kind, ErrorKind::Unavailable);
 }
 
+mod arrive;
 mod telemetry;

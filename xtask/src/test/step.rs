@@ -79,9 +79,9 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "real",
-        what: "real senders write to halo; kill -9 loses nothing",
+        what: "real senders write to halo; kill -9, a full disk and other faults lose nothing",
         after: &["setup", "build"],
-        limit: minutes(8),
+        limit: minutes(15),
         run: real,
     },
     Step {
@@ -259,6 +259,19 @@ fn served(needs: &[Need], name: &str, variables: Vec<(&str, PathBuf)>, limit: Du
         outcome,
         count::with_announced_skips(count::from_cargo(&output), &output),
     )
+}
+
+/// The faults around a real server; only those of the file `name`, such as `disk`.
+pub(crate) fn real_faults(name: Option<&str>) -> Result<Command> {
+    let mut build = shell::cargo();
+    build.args(["build", "--locked", "--bins", "--tests"]).args(packages());
+    shell::run(&mut build)?;
+    let mut test = Command::new(built_test("real")?);
+    test.current_dir(shell::root().join("tests"))
+        .arg(format!("faults::{}", name.unwrap_or_default()))
+        .args(["--test-threads", "1", "--nocapture"]);
+    with_programs(&mut test);
+    Ok(test)
 }
 
 /// Compiles the kernels, a matter of minutes the first time. A machine without a device still shows that they compile; the

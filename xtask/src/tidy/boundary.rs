@@ -25,7 +25,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// Crate, folder, and the crates of ours it may depend on; what its tests may use besides.
-const TABLE: [(&str, &str, &[&str], &[&str]); 9] = [
+const TABLE: [(&str, &str, &[&str], &[&str]); 10] = [
     ("wire", "wire", &[], &[]),
     ("chart", "chart", &["wire"], &[]),
     ("engine", "engine", &["wire"], &["sim"]),
@@ -40,6 +40,7 @@ const TABLE: [(&str, &str, &[&str], &[&str]); 9] = [
         &["desktop"],
     ),
     ("xtask", "xtask", &[], &[]),
+    ("fuzz", "fuzz", &["engine", "wire"], &[]),
 ];
 
 const NATIVE_ONLY: [&str; 7] = [

@@ -15,6 +15,10 @@ use wire::{EntityId, IncidentId, SeriesId, Timestamp};
 const COARSE_STEP_MS: i64 = 60_000;
 /// What counts as extreme.
 const EXTREME_SCORE: f32 = 0.99;
+/// A lone metric that never scores as much as this is rare, but that is all: among thousands of metrics one always is. It has
+/// to stay so for this long. What is worse is not made to wait, nor are two metrics that agree.
+const CLEAR_SCORE: f32 = 0.8;
+const LONE_MS: i64 = 10 * 60_000;
 
 impl Correlator {
     /// Finds the incident that a newly anomalous series belongs to, or waits until there is enough evidence for a new one.
@@ -212,7 +216,9 @@ impl Correlator {
         witnesses.len() >= 2
             || group.iter().filter_map(|s| self.evidence.tracks.get(s)).any(|t| {
                 let extreme = t.points.back().is_some_and(|p| p.anomaly && p.score > EXTREME_SCORE);
-                t.run >= 2 || (extreme && t.step_ms() >= COARSE_STEP_MS)
+                let clear = t.of_run().any(|p| p.anomaly && (p.seconded || p.score >= CLEAR_SCORE));
+                let lasts = t.run >= 2 && (clear || t.run_ms() >= LONE_MS);
+                lasts || (extreme && t.step_ms() >= COARSE_STEP_MS)
             })
     }
 

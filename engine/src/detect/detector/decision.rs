@@ -300,6 +300,7 @@ impl Detector {
             [stl / required, forest / required, weighed.novelty],
             verdict.joint / required,
         );
+        let shift = series.shift.observe(p.value, weighed.residual.scale);
         // By the members that always answer: what a series is held to must not depend on the effort.
         let [cheap_best, cheap_second] = best_two(&weighed.rarities);
         series.follow(verdict.anomaly, p.at, 0.5 * (cheap_best + cheap_second) / required);
@@ -320,6 +321,7 @@ impl Detector {
             expected: Some(self.band(p.slot, weighed.residual.mean, weighed.residual.scale)),
             score: squash(verdict.joint / required),
             salience,
+            shift,
             votes: verdict.votes,
             anomaly: verdict.anomaly,
             ..self.quiet(p.slot, p.at, p.value)

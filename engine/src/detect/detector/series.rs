@@ -2,6 +2,7 @@
 
 use crate::detect::calibration::{HOLD, RAWS};
 use crate::detect::salience::Salience;
+use crate::detect::shift::Shift;
 use crate::detect::tail::Tail;
 use wire::series::MetricClass;
 use wire::{SeriesId, Timestamp};
@@ -34,6 +35,7 @@ pub(super) struct Series {
     /// The greatest joint rarity of recent alerts, relative to what is required, and when the last of them was.
     pub(super) bar: (f32, Timestamp),
     pub(super) salience: Salience,
+    pub(super) shift: Shift,
     pub(super) in_flight: bool,
 }
 
@@ -48,6 +50,7 @@ impl Series {
             episode: None,
             bar: (0.0, Timestamp(0)),
             salience: Salience::default(),
+            shift: Shift::default(),
             in_flight: false,
         }
     }

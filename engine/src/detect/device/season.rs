@@ -225,7 +225,8 @@ impl Seasons {
         let x = ((deviation - &special)? / &unit)?;
         let clip = (clip.maximum(floor)? / &unit)?;
         let remembered = |days: f32, span_ms: f64| -> Result<Tensor> {
-            let per_bin = (step_ms.maximum(1.0)?.recip()? * span_ms)?.maximum(1.0)?;
+            // A quotient, not a product with the reciprocal, which may fall short of a whole number.
+            let per_bin = ((step_ms.zeros_like()? + span_ms)? / step_ms.maximum(1.0)?)?.maximum(1.0)?;
             (per_bin * f64::from(days))?.minimum(60_000.0)?.floor()?.maximum(2.0)
         };
         let bin = day_bin(moment.local, live.day.len());

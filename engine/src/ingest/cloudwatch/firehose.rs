@@ -139,6 +139,18 @@ impl<'a> Request<'a> {
     }
 }
 
+/// Decodes one record as it is before base64.
+pub fn decode_record(data: &[u8], registry: &Registry) -> Delivery {
+    registry.with_known(|known| {
+        let mut to = Collector::new(known, &[]);
+        let bad_records = u64::from(!record(data, &mut to));
+        Delivery {
+            batch: to.finish(),
+            bad_records,
+        }
+    })
+}
+
 /// Whether all of the record made sense.
 fn take(record: &Record<'_>, to: &mut Collector<'_>) -> bool {
     let data = match base64::engine::general_purpose::STANDARD.decode(record.data.as_bytes()) {
@@ -148,6 +160,10 @@ fn take(record: &Record<'_>, to: &mut Collector<'_>) -> bool {
             return false;
         }
     };
+    self::record(&data, to)
+}
+
+fn record(data: &[u8], to: &mut Collector<'_>) -> bool {
     if data.starts_with(&[0x1f, 0x8b]) {
         to.malformed("a record is gzip: lines of CloudWatch Logs are no metrics", &[]);
         return false;
@@ -156,9 +172,9 @@ fn take(record: &Record<'_>, to: &mut Collector<'_>) -> bool {
     if let [b'{', second, ..] = data.trim_ascii_start()
         && *second != 0x0a
     {
-        return json::take(&data, to) == 0;
+        return json::take(data, to) == 0;
     }
-    match stream::take(&data, to) {
+    match stream::take(data, to) {
         Ok(()) => true,
         Err(problem) => {
             let problem = format!("a record is neither JSON nor OpenTelemetry 1.0 or 0.7: {problem}");

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use futures::FutureExt as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message as _;
+use rdkafka::message::{BorrowedHeaders, Headers as _, Message as _};
 use rdkafka::statistics::Statistics;
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -184,9 +184,16 @@ fn owned(message: &rdkafka::message::BorrowedMessage<'_>) -> Message {
         topic: message.topic().to_owned(),
         partition: message.partition(),
         offset: message.offset(),
+        content_type: content_type(message.headers()),
         at: message.timestamp().to_millis().filter(|at| *at > 0).map(Timestamp),
         payload: message.payload().unwrap_or_default().to_vec(),
     }
+}
+
+fn content_type(headers: Option<&BorrowedHeaders>) -> Option<String> {
+    let mut headers = headers?.iter();
+    let header = headers.find(|header| header.key.eq_ignore_ascii_case("content-type"))?;
+    Some(String::from_utf8_lossy(header.value?).into_owned())
 }
 
 fn settings(config: &KafkaConfig) -> Result<ClientConfig> {
@@ -199,6 +206,8 @@ fn settings(config: &KafkaConfig) -> Result<ClientConfig> {
             "auto.offset.reset",
             if config.from_start { "earliest" } else { "latest" },
         )
+        .set("session.timeout.ms", config.session_ms.to_string())
+        .set("heartbeat.interval.ms", (config.session_ms / 3).to_string())
         .set("enable.auto.commit", "true")
         .set("auto.commit.interval.ms", "1000")
         .set("enable.auto.offset.store", "false")

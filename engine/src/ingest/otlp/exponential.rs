@@ -1,4 +1,5 @@
-//! An exponential histogram as a classic one.
+//! An exponential histogram as a classic one: that of OTLP, and the native one of Prometheus, which is the same with its buckets
+//! counted from 1 instead of 0.
 //!
 //! Bucket `i` of scale `s` holds what is above `b^i` and at most `b^(i+1)`, with `b = 2^(2^-s)`; halving the resolution joins two
 //! neighbours, so counts stay exact. A classic histogram is only comparable with one of the same bounds, and senders
@@ -17,34 +18,43 @@ const MIN_SCALE: i32 = -11;
 /// Buckets for each sign. More are joined.
 const MAX_BUCKETS: i64 = 160;
 
-/// Counts of consecutive buckets.
+/// Buckets that hold something, by ascending index, with their counts: above 0, finite.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Buckets {
-    /// Index of the first.
-    pub(super) offset: i32,
-    pub(super) counts: Vec<u64>,
+pub(in crate::ingest) struct Buckets(Vec<(i64, f64)>);
+
+impl Buckets {
+    /// The buckets at consecutive indices from `first` on.
+    pub(in crate::ingest) fn dense(first: i32, counts: impl IntoIterator<Item = f64>) -> Self {
+        Self::sparse((i64::from(first)..).zip(counts))
+    }
+
+    /// Buckets by ascending index.
+    pub(in crate::ingest) fn sparse(buckets: impl IntoIterator<Item = (i64, f64)>) -> Self {
+        let holding = |(_, count): &(i64, f64)| *count > 0.0 && count.is_finite();
+        Self(buckets.into_iter().filter(holding).collect())
+    }
 }
 
 /// A data point as sent.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Exponential {
-    pub(super) scale: i32,
-    pub(super) zero_count: u64,
+pub(in crate::ingest) struct Exponential {
+    pub(in crate::ingest) scale: i32,
+    pub(in crate::ingest) zero_count: f64,
     /// Whatever is as close to 0 is in `zero_count`.
-    pub(super) zero_threshold: f64,
-    pub(super) positive: Buckets,
-    pub(super) negative: Buckets,
+    pub(in crate::ingest) zero_threshold: f64,
+    pub(in crate::ingest) positive: Buckets,
+    pub(in crate::ingest) negative: Buckets,
 }
 
 /// Bounds with the number of observations up to each, ascending, without the infinite one.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Classic(pub(super) Vec<(f64, u64)>);
+pub(in crate::ingest) struct Classic(pub(in crate::ingest) Vec<(f64, f64)>);
 
 /// Counts at a chosen scale: of the bucket with index `first`, and those after it.
 #[derive(Clone, Debug, Default)]
 struct Run {
     first: i64,
-    counts: Vec<u64>,
+    counts: Vec<f64>,
 }
 
 impl Run {
@@ -52,15 +62,15 @@ impl Run {
     fn at_scale(buckets: &Buckets, from: i32, scale: i32) -> Self {
         let shift = (from - scale).clamp(0, 62) as u32;
         let mut run = Self::default();
-        for (place, count) in buckets.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let index = (i64::from(buckets.offset) + place as i64) >> shift;
+        for (index, count) in &buckets.0 {
+            let index = index >> shift;
             if run.counts.is_empty() {
                 run.first = index;
             }
             // Indices only grow, and the caller has made sure that they do not grow far.
             let at = (index - run.first) as usize;
-            run.counts.resize((at + 1).max(run.counts.len()), 0);
-            run.counts[at] = run.counts[at].saturating_add(*count);
+            run.counts.resize((at + 1).max(run.counts.len()), 0.0);
+            run.counts[at] += count;
         }
         run
     }
@@ -70,12 +80,9 @@ impl Run {
     }
 }
 
-/// Distance between the first and the last bucket that holds something, at the scale sent.
+/// The first and the last bucket that holds something, at the scale sent.
 fn span(buckets: &Buckets) -> Option<(i64, i64)> {
-    let first = buckets.counts.iter().position(|count| *count > 0)?;
-    let last = buckets.counts.iter().rposition(|count| *count > 0)?;
-    let offset = i64::from(buckets.offset);
-    Some((offset + first as i64, offset + last as i64))
+    Some((buckets.0.first()?.0, buckets.0.last()?.0))
 }
 
 /// The finest scale at which the buckets are few enough, and their bounds are numbers.
@@ -103,21 +110,21 @@ fn bound(index: i64, scale: i32) -> f64 {
 impl Classic {
     /// The classic histogram of a data point. `in_use` says whether this series already has a bucket of a bound; such bounds
     /// are kept where they continue the run, though nothing may lie there (any more).
-    pub(super) fn new(sent: &Exponential, in_use: impl Fn(f64) -> bool) -> Self {
+    pub(in crate::ingest) fn new(sent: &Exponential, in_use: impl Fn(f64) -> bool) -> Self {
         let scale = scale_for(sent);
         let positive = Run::at_scale(&sent.positive, sent.scale, scale);
         let negative = Run::at_scale(&sent.negative, sent.scale, scale);
         let mut bounds = Vec::new();
-        let mut below = 0u64;
+        let mut below = 0.0;
         // From the most negative up: bucket i spans -b^(i+1) to -b^i.
         if !negative.counts.is_empty() {
             for (place, count) in negative.counts.iter().enumerate().rev() {
-                below = below.saturating_add(*count);
+                below += count;
                 bounds.push((-bound(negative.first + place as i64, scale), below));
             }
-            bounds.push((sent.zero_threshold.max(0.0), below.saturating_add(sent.zero_count)));
+            bounds.push((sent.zero_threshold.max(0.0), below + sent.zero_count));
         }
-        below = below.saturating_add(sent.zero_count);
+        below += sent.zero_count;
         if !positive.counts.is_empty() {
             // The lower bound of the lowest bucket, else it would seem to begin at 0.
             let mut lowest = positive.first;
@@ -127,7 +134,7 @@ impl Classic {
             }
             bounds.extend((lowest..=positive.first).map(|index| (bound(index, scale), below)));
             for (place, count) in positive.counts.iter().enumerate() {
-                below = below.saturating_add(*count);
+                below += count;
                 bounds.push((bound(positive.first + place as i64 + 1, scale), below));
             }
             let mut highest = positive.end();
@@ -146,7 +153,7 @@ impl Classic {
             kept.1 = if is_same { kept.1.max(next.1) } else { kept.1 };
             is_same
         });
-        let mut highest = 0;
+        let mut highest = 0.0f64;
         for (_, count) in &mut bounds {
             highest = highest.max(*count);
             *count = highest;
@@ -170,7 +177,7 @@ mod tests {
         let mut sides: [std::collections::BTreeMap<i32, u64>; 2] = Default::default();
         for value in values {
             if *value == 0.0 {
-                sent.zero_count += 1;
+                sent.zero_count += 1.0;
                 continue;
             }
             // ceil(log_b(x)) - 1
@@ -181,10 +188,8 @@ mod tests {
             None => Buckets::default(),
             Some((first, _)) => {
                 let last = side.last_key_value().map_or(*first, |(last, _)| *last);
-                Buckets {
-                    offset: *first,
-                    counts: (*first..=last).map(|i| side.get(&i).copied().unwrap_or(0)).collect(),
-                }
+                let count = |index| side.get(&index).copied().unwrap_or(0) as f64;
+                Buckets::dense(*first, (*first..=last).map(count))
             }
         };
         sent.positive = buckets(&sides[0]);
@@ -196,14 +201,18 @@ mod tests {
     fn one_bucket_has_the_bounds_of_the_specification() {
         // Scale 0, index 2: above 4, at most 8.
         let sent = observed(&[5.0, 8.0], 0);
-        assert_eq!(Classic::new(&sent, |_| false).0, [(4.0, 0), (8.0, 2)]);
+        assert_eq!(Classic::new(&sent, |_| false).0, [(4.0, 0.0), (8.0, 2.0)]);
         let finer = observed(&[5.0, 8.0], 20);
         let bounds = Classic::new(&finer, |_| false).0;
         let step = 0.25f64.exp2();
-        let expected = [(1, 0), (2, 1), (3, 1), (4, 2)].map(|(power, below)| (4.0 * step.powi(power), below));
+        let expected =
+            [(1, 0.0), (2, 1.0), (3, 1.0), (4, 2.0)].map(|(power, below): (i32, f64)| (4.0 * step.powi(power), below));
         assert_eq!(bounds.len(), 4, "{bounds:?}");
         for ((bound, count), (expected, below)) in bounds.iter().zip(expected) {
-            assert!((bound / expected - 1.0).abs() < 1e-12 && *count == below, "{bounds:?}");
+            assert!(
+                (bound / expected - 1.0).abs() < 1e-12 && (count - below).abs() < 1e-9,
+                "{bounds:?}"
+            );
         }
     }
 
@@ -212,19 +221,16 @@ mod tests {
         let sent = observed(&[-3.0, -1.5, 0.0, 0.0, 1.5], 0);
         assert_eq!(
             Classic::new(&sent, |_| false).0,
-            [(-2.0, 1), (-1.0, 2), (0.0, 4), (1.0, 4), (2.0, 5)]
+            [(-2.0, 1.0), (-1.0, 2.0), (0.0, 4.0), (1.0, 4.0), (2.0, 5.0)]
         );
         // Bounds too small for a number are 0 on both sides.
-        let tiny = Buckets {
-            offset: -1080,
-            counts: vec![1],
-        };
+        let tiny = Buckets::dense(-1080, [1.0]);
         let both = Exponential {
             positive: tiny.clone(),
             negative: tiny,
             ..Exponential::default()
         };
-        assert_eq!(Classic::new(&both, |_| false).0, [(0.0, 2)]);
+        assert_eq!(Classic::new(&both, |_| false).0, [(0.0, 2.0)]);
         let only_zeros = observed(&[0.0], 3);
         assert_eq!(Classic::new(&only_zeros, |_| false).0, []);
     }
@@ -236,8 +242,8 @@ mod tests {
         let narrow = Classic::new(&observed(&[8.0], 0), |bound| known.contains(&bound));
         let bounds: Vec<f64> = narrow.0.iter().map(|(bound, _)| *bound).collect();
         assert_eq!(bounds, known);
-        assert_eq!(narrow.0[3..5], [(4.0, 0), (8.0, 1)]);
-        assert_eq!(narrow.0.last(), Some(&(64.0, 1)));
+        assert_eq!(narrow.0[3..5], [(4.0, 0.0), (8.0, 1.0)]);
+        assert_eq!(narrow.0.last(), Some(&(64.0, 1.0)));
     }
 
     proptest! {
@@ -248,7 +254,7 @@ mod tests {
             sorted.sort_by(f64::total_cmp);
             let classic = Classic::new(&observed(&values, scale), |_| false);
             let total = values.len() as f64;
-            let mut buckets: Vec<(f64, f64)> = classic.0.iter().map(|(b, n)| (*b, *n as f64)).collect();
+            let mut buckets: Vec<(f64, f64)> = classic.0.clone();
             prop_assert!(buckets.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 <= w[1].1));
             buckets.push((f64::INFINITY, total));
             let found = quantile(q, &mut buckets).unwrap();
@@ -262,9 +268,9 @@ mod tests {
             scale in any::<i32>(), offset in any::<i32>(), counts in prop::collection::vec(any::<u64>(), 0..300),
             zero in any::<u64>(), zero_threshold in any::<f64>(), negative in any::<bool>(),
         ) {
-            let buckets = Buckets { offset, counts };
+            let buckets = Buckets::dense(offset, counts.into_iter().map(|count| count as f64));
             let (positive, negative) = if negative { (buckets.clone(), buckets) } else { (buckets, Buckets::default()) };
-            let sent = Exponential { scale, zero_count: zero, zero_threshold, positive, negative };
+            let sent = Exponential { scale, zero_count: zero as f64, zero_threshold, positive, negative };
             let classic = Classic::new(&sent, |_| true);
             prop_assert!(classic.0.len() <= 4 * MAX_BUCKETS as usize + 4);
             prop_assert!(classic.0.iter().all(|(bound, _)| bound.is_finite()));

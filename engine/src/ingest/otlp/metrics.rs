@@ -254,7 +254,7 @@ impl Decoder<'_> {
                 };
                 let cumulative = bounds.iter().take(listed).zip(counts).map(|(bound, count)| {
                     below = below.saturating_add(count);
-                    (*bound, below)
+                    (*bound, below as f64)
                 });
                 let cumulative: Vec<_> = cumulative.filter(|(bound, _)| bound.is_finite()).collect();
                 self.histogram(&mut to, *count, *sum, &cumulative);
@@ -284,13 +284,13 @@ impl Decoder<'_> {
     }
 
     /// The series of a classic histogram: `bounds` with the observations up to each, then all.
-    fn histogram(&mut self, to: &mut Destination<'_>, count: u64, sum: Option<f64>, bounds: &[(f64, u64)]) {
+    fn histogram(&mut self, to: &mut Destination<'_>, count: u64, sum: Option<f64>, bounds: &[(f64, f64)]) {
         if let Some(sum) = sum {
             self.take(to, "_sum", None, sum);
         }
         self.take(to, "_count", None, count as f64);
         for (bound, below) in bounds {
-            self.take(to, "_bucket", Some(("le", &bound.to_string())), *below as f64);
+            self.take(to, "_bucket", Some(("le", &bound.to_string())), *below);
         }
         self.take(to, "_bucket", Some(("le", "+Inf")), count as f64);
     }

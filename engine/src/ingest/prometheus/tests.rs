@@ -1,8 +1,12 @@
 //! The decoder against prost, an implementation of protobuf that is not ours.
 
+mod golden;
+
 use super::*;
+use crate::series::{MetricType, Sample};
 use proptest::prelude::*;
 use prost::Message;
+use wire::Timestamp;
 
 #[derive(Clone, PartialEq, Message)]
 struct WriteRequest {
@@ -258,7 +262,7 @@ fn bytes_that_are_neither_snappy_nor_protobuf_say_so() {
     let garbage = snap::raw::Encoder::new()
         .compress_vec(b"\x0a\xff\x01 not protobuf")
         .unwrap();
-    assert!(matches!(decode(&garbage), Err(DecodeError::BadProtobuf(_))));
+    assert!(matches!(decode(&garbage), Err(DecodeError::BadProtobuf { .. })));
     let limits = Limits {
         max_body_bytes: 10,
         ..Limits::default()

@@ -5,6 +5,7 @@ use crate::ingest::{RejectReason, Rejection};
 use crate::view::entity_kind;
 use std::collections::{BTreeMap, VecDeque};
 use wire::incident::IncidentState;
+use wire::protection::Protection;
 use wire::series::Health;
 use wire::status::{Identity, Source, SourceState, Status};
 use wire::stream::Snapshot;
@@ -141,6 +142,8 @@ impl Coordinator {
             identity: Identity::default(),
             false_alerts_per_series_per_day: self.false_alerts_per_series_per_day,
             verdicts: self.record.verdicts(),
+            // Filled in by whoever stands at the door.
+            protection: Protection::default(),
         }
     }
 

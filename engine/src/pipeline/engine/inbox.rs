@@ -3,7 +3,8 @@
 use super::{Engine, gone};
 use crate::error::{Error, Result};
 use crate::ingest::admit::too_far_ahead;
-use crate::ingest::prometheus::{DecodeError, Limits, decode_v1};
+use crate::ingest::prometheus::DecodeError;
+use crate::ingest::registry::Declared;
 use crate::ingest::{IngestBatch, RejectReason, Rejection};
 use crate::pipeline::coordinator::is_durable;
 use crate::pipeline::engine::task::Order;
@@ -37,20 +38,6 @@ pub enum WriteError {
 }
 
 impl Engine {
-    /// Takes one remote-write 1.x request. Returns once every accepted sample is durable.
-    ///
-    /// # Errors
-    /// [`WriteError::Decode`] if the bytes make no sense, [`WriteError::Engine`] if it must be sent again later.
-    pub async fn remote_write(&self, body: &[u8]) -> Result<IngestReport, WriteError> {
-        self.remote_write_as("remote_write", body).await
-    }
-
-    /// The same of a source with this name.
-    pub(super) async fn remote_write_as(&self, source: &str, body: &[u8]) -> Result<IngestReport, WriteError> {
-        let batch = decode_v1(body, &Limits::default(), self.registry())?;
-        Ok(self.ingest(source, batch).await?)
-    }
-
     /// Takes decoded samples of a source. Returns once every accepted sample is durable and judged.
     ///
     /// # Errors
@@ -61,20 +48,25 @@ impl Engine {
         let mut rejections = std::mem::take(&mut batch.rejections);
         if is_durable(&source) {
             self.refuse_future(&mut batch.samples, &mut rejections);
+            self.may_come(&source, batch.samples.len()).await?;
         }
         let permits = u32::try_from(batch.samples.len()).unwrap_or(u32::MAX);
-        let _room = self.room.try_acquire_many(permits).map_err(|_| {
-            Error::Unavailable(format!(
-                "{permits} samples find no room behind the ones that wait: send again later"
-            ))
-        })?;
+        let Ok(_room) = self.room.try_acquire_many(permits) else {
+            let problem = format!("{permits} samples find no room behind the ones that wait: send again later");
+            return Err(self
+                .put_off(&source, RejectReason::Overloaded, permits.into(), problem)
+                .await);
+        };
         let _open = self.gate.read().await;
+        let came = batch.samples.len() as u64;
         if !batch.types.is_empty() {
-            self.declare(std::mem::take(&mut batch.types)).await?;
+            let declared = self.declare(std::mem::take(&mut batch.types)).await;
+            self.kept(&source, came, declared).await?;
         }
         let added = self
             .add_series(&source, batch.new_series, &mut batch.samples, &mut rejections)
-            .await?;
+            .await;
+        let added = self.kept(&source, came, added).await?;
         let samples = batch.samples.len() as u64;
         if is_durable(&source) && (!batch.samples.is_empty() || !added.is_empty()) {
             let record = Record::Batch(Batch {
@@ -82,15 +74,22 @@ impl Engine {
                 new_series: added,
                 samples: batch.samples,
             });
-            self.log.append(&record).await?;
+            let logged = self.log.append(&record).await;
+            self.kept(&source, came, logged).await?;
+            self.is_durable_again();
             let Record::Batch(logged) = record;
             batch.samples = logged.samples;
         }
         let late = self.apply(&source, batch.samples).await?;
         let refused_late: u64 = late.iter().map(|r| r.samples).sum();
         rejections.extend(late);
+        self.remember_ends(&batch.stale, &batch.ended_families);
         for (series, _) in batch.stale {
             self.to_shard(self.shard_of(series), ShardMessage::Ended { series })
+                .await?;
+        }
+        for (member, _) in batch.ended_families {
+            self.to_shard(self.shard_of(member), ShardMessage::EndedFamily { member })
                 .await?;
         }
         let rejections = merge(rejections);
@@ -163,8 +162,11 @@ impl Engine {
             return Ok(Vec::new());
         }
         let mut catalog = self.registry.turn().await;
-        let typed = catalog.admit(infos);
-        let (added, refused) = self.registry.unknown(typed.infos, self.config.max_series);
+        // Before anything is remembered of them.
+        let judged = self.guard.judge(source, self.registry.unknown(infos));
+        let typed = catalog.admit(judged.taken);
+        let added = self.registry.unknown(typed.infos);
+        let added: Vec<Arc<SeriesInfo>> = added.into_iter().map(Arc::new).collect();
         if is_durable(source) {
             let changes: Vec<Change> = added
                 .iter()
@@ -191,28 +193,40 @@ impl Engine {
         }
         // Last: a request dropped or failed before this leaves a series that the next request names again.
         self.registry.add(added.iter().map(Arc::clone));
+        self.guard.count(source, added.iter().map(Arc::as_ref));
         self.tell_kinds(self.registry.retype(&catalog, Some(&typed.reconsider)))
             .await?;
-        if refused > 0 {
-            let before = samples.len();
-            self.registry.with_known(|known| samples.retain(|s| known(s.series)));
-            rejections.push(Rejection {
-                reason: RejectReason::TooManySeries,
-                samples: (before - samples.len()) as u64,
-                example: format!(
-                    "{refused} new series over the limit of {}: raise limits.max_series or drop labels",
-                    self.config.max_series
-                ),
-            });
+        if !judged.refused.is_empty() {
+            let now = self.clock.now();
+            rejections.extend(self.guard.cut(source, &judged.refused, judged.findings, samples, now));
         }
         let added = added.iter().map(|info| SeriesInfo::clone(info)).collect();
         Ok(added)
     }
 
+    /// Says in the sender's words that what should have been kept was not: it must come again, nothing of it was taken.
+    async fn kept<T>(&self, source: &Arc<str>, samples: u64, result: Result<T>) -> Result<T> {
+        match result {
+            Err(error) if error.is_retryable() => {
+                let problem = match error {
+                    Error::Unavailable(problem) => problem,
+                    error => error.to_string(),
+                };
+                Err(self.not_durable(source, samples, problem).await)
+            }
+            result => result,
+        }
+    }
+
     /// Takes types that a sender declares; they stay known over a restart.
     async fn declare(&self, types: Vec<(String, MetricType)>) -> Result<()> {
         let mut catalog = self.registry.turn().await;
+        let keys: Vec<u64> = types
+            .iter()
+            .map(|(name, kind)| Declared::key(name.as_bytes(), *kind))
+            .collect();
         if !catalog.declare(types) {
+            self.registry.heard(keys);
             return Ok(());
         }
         let setting = Change::Setting {
@@ -223,6 +237,7 @@ impl Engine {
             })?,
         };
         self.store.save(&[setting]).await?;
+        self.registry.heard(keys);
         self.tell_kinds(self.registry.retype(&catalog, None)).await
     }
 

@@ -9,7 +9,6 @@ use crate::ingest::admit::too_far_ahead;
 use crate::ingest::json_lines::{self, JsonError};
 use crate::ingest::loki::{self, LokiError};
 use crate::ingest::otlp::{self, Encoding, OtlpError, Streams};
-use crate::ingest::prometheus::Limits;
 use crate::ingest::signal::Signals;
 use crate::ingest::{RejectReason, Rejection};
 use crate::pipeline::engine::task::Order;
@@ -97,6 +96,11 @@ impl Intake {
         (intake, waiting)
     }
 
+    /// What is remembered of those who say since when they count.
+    pub(super) fn streams(&self) -> &std::sync::Mutex<Streams> {
+        &self.streams
+    }
+
     /// Leaves no room for lines and spans.
     #[cfg(test)]
     pub(super) fn take_room(&self) -> tokio::sync::OwnedSemaphorePermit {
@@ -137,7 +141,7 @@ impl Engine {
     }
 
     async fn take_metrics(&self, source: &str, encoding: Encoding, body: &[u8]) -> Result<IngestReport, TakeError> {
-        let metrics = otlp::decode_metrics(body, encoding, &Limits::default(), self.registry())?;
+        let metrics = otlp::decode_metrics(body, encoding, &self.config.limits.request, self.registry())?;
         let _turn = if metrics.deltas.is_empty() {
             None
         } else {
@@ -170,7 +174,9 @@ impl Engine {
         if keep.spans.age_ms == 0 {
             signals.spans.clear();
         }
-        let duplicates = self.queue_signals(signals).await?;
+        let source: Arc<str> = source.into();
+        self.has_disk(&source, taken).await?;
+        let duplicates = self.queue_signals(&source, signals).await?;
         if duplicates > 0 {
             rejections.push(Rejection {
                 reason: RejectReason::Duplicate,
@@ -179,7 +185,6 @@ impl Engine {
             });
         }
         let accepted = taken - duplicates;
-        let source: Arc<str> = source.into();
         if !rejections.is_empty() {
             let order = Order::Refused {
                 source: Arc::clone(&source),
@@ -197,7 +202,8 @@ impl Engine {
     }
 
     /// Waits until the records are kept; how many were there before.
-    async fn queue_signals(&self, signals: Signals) -> Result<u64> {
+    async fn queue_signals(&self, source: &Arc<str>, signals: Signals) -> Result<u64> {
+        let records = (signals.logs.len() + signals.spans.len()) as u64;
         let bytes = signals.logs.iter().map(weight_of_log).sum::<usize>()
             + signals.spans.iter().map(weight_of_span).sum::<usize>();
         if bytes == 0 {
@@ -205,20 +211,32 @@ impl Engine {
         }
         // One that alone is more than fits waits until it is alone.
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX).min(QUEUE_BYTES);
-        let full =
-            || Error::Unavailable("lines and spans come faster than they can be kept: send again later".to_owned());
         let room = Arc::clone(&self.intake.room).try_acquire_many_owned(permits);
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting {
-            signals,
-            reply,
-            _room: room.map_err(|_| full())?,
+        let queued = match room {
+            Ok(room) => self.intake.queue.try_send(Waiting {
+                signals,
+                reply,
+                _room: room,
+            }),
+            Err(_) => return Err(self.too_fast(source, records).await),
         };
-        self.intake.queue.try_send(waiting).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => full(),
-            mpsc::error::TrySendError::Closed(_) => gone(),
-        })?;
-        answer.await.map_err(|_| gone())?
+        match queued {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(self.too_fast(source, records).await),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(gone()),
+        }
+        match answer.await.map_err(|_| gone())? {
+            Err(Error::Unavailable(problem)) => {
+                Err(self.put_off(source, RejectReason::NotDurable, records, problem).await)
+            }
+            answered => answered,
+        }
+    }
+
+    async fn too_fast(&self, source: &Arc<str>, records: u64) -> Error {
+        let problem = "lines and spans come faster than they can be kept: send again later".to_owned();
+        self.put_off(source, RejectReason::Overloaded, records, problem).await
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Engine, TakeError, WriteError};
 use crate::error::{Error, Result};
 use crate::ingest::kafka::client::Consumer;
 use crate::ingest::kafka::{Format, KafkaConfig, Kind, Message, kind_of_topic, line};
-use crate::ingest::prometheus::DecodeError;
+use crate::ingest::prometheus::{DecodeError, Version};
 use crate::ingest::{RejectReason, Rejection};
 use crate::pipeline::engine::intake::Payload;
 use crate::pipeline::engine::task::Order;
@@ -151,16 +151,9 @@ impl Feed {
             },
             Format::JsonLogs => Payload::JsonLogs,
             Format::RemoteWrite => {
-                return match self.engine.remote_write_as(source, body).await {
-                    Ok(_) => Ok(()),
-                    Err(WriteError::Engine(error)) => Err(error),
-                    Err(WriteError::Decode(error)) => {
-                        let reason = match error {
-                            DecodeError::TooLarge { .. } => RejectReason::OverLimit,
-                            _ => RejectReason::Malformed,
-                        };
-                        self.pass_over(message, reason, &error.to_string()).await
-                    }
+                return match self.write(source, message).await? {
+                    Ok(()) => Ok(()),
+                    Err((reason, problem)) => self.pass_over(message, reason, &problem).await,
                 };
             }
             Format::Text => {
@@ -175,6 +168,35 @@ impl Feed {
             Err(error) => {
                 self.pass_over(message, RejectReason::Malformed, &error.to_string())
                     .await
+            }
+        }
+    }
+
+    /// Makes a message of remote write durable; what keeps it from being one, if it makes no sense. The version that it does not
+    /// name is seen in its bytes.
+    ///
+    /// # Errors
+    /// If the engine could not take it now.
+    async fn write(&self, source: &str, message: &Message) -> Result<Result<(), (RejectReason, String)>> {
+        let named = match message.remote_write_version() {
+            Ok(named) => named,
+            Err(problem) => return Ok(Err((RejectReason::Unsupported, problem))),
+        };
+        let body = message.payload.as_slice();
+        let write = |version| self.engine.remote_write_as(source, version, body);
+        let result = match write(named.unwrap_or(Version::One)).await {
+            Err(WriteError::Decode(DecodeError::OtherVersion)) if named.is_none() => write(Version::Two).await,
+            result => result,
+        };
+        match result {
+            Ok(_) => Ok(Ok(())),
+            Err(WriteError::Engine(error)) => Err(error),
+            Err(WriteError::Decode(error)) => {
+                let reason = match error {
+                    DecodeError::TooLarge { .. } => RejectReason::OverLimit,
+                    _ => RejectReason::Malformed,
+                };
+                Ok(Err((reason, error.to_string())))
             }
         }
     }

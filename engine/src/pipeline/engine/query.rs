@@ -8,6 +8,7 @@ use crate::handle::Handle;
 use crate::pipeline::engine::task::{ChangesLook, Order};
 use crate::pipeline::message::{Clocks, Look, ShardMessage};
 use crate::series::SeriesKind;
+use crate::store::rollup::{Bucket, Level, combined, level_for, rolled};
 use crate::view::bucketed;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -204,13 +205,22 @@ impl Engine {
             return Ok(None);
         };
         let slice = slice?;
-        let mut samples = Vec::new();
-        for chunk in self.store.chunks(id, from, to).await? {
-            samples.extend(chunk.samples()?.into_iter().filter(|(at, _)| (from..=to).contains(at)));
-        }
-        samples.extend(slice.samples);
-        samples.sort_by_key(|(at, _)| *at);
-        samples.dedup_by_key(|(at, _)| *at);
+        let own = self.store.extent(id, None, from, to).await?;
+        let minutes = self.store.extent(id, Some(Level::Minute), from, to).await?;
+        let hours = self.store.extent(id, Some(Level::Hour), from, to).await?;
+        let level = level_for(from, own, minutes, hours);
+        let (mut samples, step_ms, most) = match level {
+            None => (
+                self.raw(id, from, to, slice.samples).await?,
+                step_ms,
+                MAX_POINTS as usize,
+            ),
+            Some(level) => {
+                let buckets = self.rolled(id, level, from, to, slice.samples).await?;
+                let (samples, most) = (shown(&buckets, level, is_counter), buckets.len());
+                (samples, step_ms.max(level.step_ms()), most)
+            }
+        };
         if is_counter {
             samples = rates(&samples, step_ms).unwrap_or_default();
             samples.retain(|(at, _)| *at >= shown_from);
@@ -220,6 +230,7 @@ impl Engine {
         let mut markers = self.order(|reply| Order::Markers { entity, reply }).await?;
         markers.retain(|marker| (from..=to).contains(&marker.at));
         let max_points = max_points.unwrap_or(DEFAULT_POINTS).clamp(2, MAX_POINTS) as usize;
+        let max_points = max_points.min(most);
         Ok(Some(SeriesDetail {
             points: bucketed(&samples, &slice.verdicts, step_ms, max_points),
             summary: about.summary,
@@ -236,6 +247,73 @@ impl Engine {
             needed: about.needed,
         }))
     }
+}
+
+impl Engine {
+    /// Samples of a range: sealed ones, and `newest` from memory.
+    async fn raw(
+        &self,
+        id: SeriesId,
+        from: Timestamp,
+        to: Timestamp,
+        newest: Vec<(Timestamp, f64)>,
+    ) -> Result<Vec<(Timestamp, f64)>> {
+        let mut samples = Vec::new();
+        for chunk in self.store.chunks(id, from, to).await? {
+            samples.extend(chunk.samples()?.into_iter().filter(|(at, _)| (from..=to).contains(at)));
+        }
+        samples.extend(newest);
+        samples.sort_by_key(|(at, _)| *at);
+        samples.dedup_by_key(|(at, _)| *at);
+        Ok(samples)
+    }
+
+    /// The same by the steps of a level. What an older version sealed has no rollups: it is read sample by sample.
+    async fn rolled(
+        &self,
+        id: SeriesId,
+        level: Level,
+        from: Timestamp,
+        to: Timestamp,
+        newest: Vec<(Timestamp, f64)>,
+    ) -> Result<Vec<Bucket>> {
+        let chunks = self.store.rollups(id, level, from, to).await?;
+        let (first, last) = match (chunks.first(), chunks.last()) {
+            (Some(first), Some(last)) => (first.start, last.end),
+            _ => return Ok(rolled(level, &self.raw(id, from, to, newest).await?)),
+        };
+        let mut buckets = Vec::new();
+        if first > from {
+            let before = self.raw(id, from, first - 1, Vec::new()).await?;
+            buckets.extend(rolled(level, &before));
+        }
+        for chunk in chunks {
+            buckets.extend(chunk.buckets()?);
+        }
+        let newest: Vec<_> = newest.into_iter().filter(|(at, _)| *at > last).collect();
+        buckets.extend(rolled(level, &newest));
+        let mut buckets = combined(buckets);
+        buckets.retain(|bucket| bucket.at <= to && bucket.at.0 + level.step_ms() > from.0);
+        Ok(buckets)
+    }
+}
+
+/// Buckets as samples, so that every peak is seen: mean, minimum and maximum of a gauge, the total of a counter.
+fn shown(buckets: &[Bucket], level: Level, is_counter: bool) -> Vec<(Timestamp, f64)> {
+    let third = level.step_ms() / 3;
+    let mut samples = Vec::with_capacity(buckets.len());
+    for bucket in buckets {
+        if is_counter {
+            samples.push((bucket.at, bucket.last));
+            continue;
+        }
+        samples.push((bucket.at, bucket.mean()));
+        if bucket.max > bucket.min {
+            samples.push((bucket.at + third, bucket.min));
+            samples.push((bucket.at + 2 * third, bucket.max));
+        }
+    }
+    samples
 }
 
 fn not_found(message: String) -> ApiError {

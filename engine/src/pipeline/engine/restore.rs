@@ -14,6 +14,7 @@ use crate::pipeline::coordinator::{REPLAY_SOURCE, Restored, TRAINED_AT};
 use crate::pipeline::message::{Past, ShardMessage};
 use crate::series::{Catalog, SeriesInfo, SeriesKind, family_of, home_of};
 use crate::store::log::{Batch, Record};
+use crate::store::rollup::Level;
 use crate::store::{Change, Saved, Store};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -248,8 +249,10 @@ impl Engine {
             } else if info.kind != SeriesKind::Derived {
                 families.entry(family).or_insert((home, Vec::new())).1.push(*id);
             }
+            let source: Arc<str> = Arc::from(source.as_str());
+            self.guard.count(&source, [info.as_ref()]);
             let add = ShardMessage::Add {
-                source: Arc::from(source.as_str()),
+                source,
                 infos: vec![(info, saved.sealed_until.get(id).copied())],
             };
             self.to_shard(self.shard_at(home), add).await?;
@@ -307,6 +310,8 @@ impl Engine {
 
     /// Moves history to the store: what is full, or everything, after which the log is cut.
     pub(super) async fn seal(&self, everything: bool) -> Result<()> {
+        // First: who waits for it must not keep senders waiting.
+        let _sealing = self.sealing.lock().await;
         // While everything is sealed nothing may be between the log and the shards, or the cut would lose it.
         let _nobody = if everything {
             Some(self.gate.write().await)
@@ -332,8 +337,36 @@ impl Engine {
         }
         if let Some(checkpoint) = checkpoint {
             self.log.remove_before(checkpoint)?;
-            self.store.expire(self.clock.now() - self.config.retention_ms).await?;
+            self.expire().await?;
         }
         Ok(())
+    }
+
+    /// Forgets what is too old, level by level.
+    async fn expire(&self) -> Result<()> {
+        let (now, limits) = (self.clock.now(), &self.config.limits);
+        self.store.expire(now - self.config.retention_ms).await?;
+        let kept = [
+            (Level::Minute, limits.retention_minutes_ms),
+            (Level::Hour, limits.retention_hours_ms),
+        ];
+        for (level, kept_ms) in kept {
+            self.store.expire_rollups(level, now - kept_ms).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts small chunks together until there is nothing to do, a few series at a time: others wait for the store meanwhile.
+    pub(super) async fn compact(&self) -> Result<()> {
+        /// Series of one turn.
+        const TURN: u32 = 32;
+        loop {
+            let sealing = self.sealing.lock().await;
+            if self.store.compact(TURN).await? == 0 {
+                return Ok(());
+            }
+            drop(sealing);
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Sources that the engine itself reads: this host, StatsD, a recording; Kafka, CloudWatch and Kubernetes have files of their own.
+//! Sources that the engine itself reads: this host, a recording, StatsD, and `/metrics` of others; Kafka, CloudWatch and Kubernetes
+//! have files of their own.
 
 use super::Engine;
 use crate::config::ReplayConfig;
@@ -53,6 +54,9 @@ pub(super) fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, stopped: &wat
         ));
     }
     super::kafka::start(engine, tasks, stopped)?;
+    for config in &engine.config.scrape {
+        tasks.spawn(super::scrape::run(Arc::clone(engine), config.clone(), stopped.clone()));
+    }
     if let Some(replay) = &engine.config.replay {
         let recording = match &replay.path {
             Some(path) => Recording::open(path)?,

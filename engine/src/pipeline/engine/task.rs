@@ -167,6 +167,8 @@ pub(super) async fn run(
                     tokio::spawn(async move {
                         if let Err(error) = engine.seal(everything).await {
                             tracing::error!(%error, "history could not be sealed; it stays in the log and is tried again");
+                        } else if everything && let Err(error) = engine.compact().await {
+                            tracing::error!(%error, "small chunks of history could not be put together; tried again in an hour");
                         }
                     });
                 }
@@ -190,7 +192,8 @@ pub(super) async fn run(
             let _ = reply.send(result);
         }
         if moved_on {
-            let snapshot = coordinator.snapshot(engine.clock.now());
+            let mut snapshot = coordinator.snapshot(engine.clock.now());
+            snapshot.status.protection = engine.protection();
             engine.live.publish(snapshot, ticks.is_multiple_of(TICKS_PER_STATUS));
         }
     }

@@ -1,15 +1,19 @@
 //! The live engine from ingestion to approval, and across restarts.
 
 mod events;
+mod guard;
 mod intake;
 mod kafka;
 mod models;
+mod ranges;
+mod remote_write;
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::{RawConfig, ReplayConfig};
 use crate::ingest::{IngestBatch, RejectReason};
 use crate::series::{Labels, Sample, info_from_labels};
+use crate::store::rollup::Level;
 use futures::StreamExt;
 use wire::command::Command;
 use wire::proposal::ProposalState;

@@ -91,6 +91,15 @@ impl Families {
         let over = family.histogram.is_over();
         family.slots.iter().copied().flatten().filter(|_| over).collect()
     }
+
+    /// The source says that all of a member's family has ended. Returns the slots of what was derived.
+    pub(super) fn end_all(&mut self, link: Link) -> Vec<usize> {
+        let family = &mut self.families[link.family as usize];
+        for member in 0..family.members.len() {
+            family.histogram.end(member);
+        }
+        family.slots.iter().copied().flatten().collect()
+    }
 }
 
 fn outputs(slots: &[Option<usize>; OUTPUTS], derived: &Derived) -> impl Iterator<Item = Output> {

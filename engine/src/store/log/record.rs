@@ -40,6 +40,15 @@ impl Record {
         }
     }
 
+    /// Whether a payload may begin like this; nearly everything else does not.
+    pub(super) fn may_begin(payload: &[u8]) -> bool {
+        const LONGEST_SOURCE: u32 = 1024;
+        match payload {
+            [BATCH, a, b, c, d, ..] => u32::from_le_bytes([*a, *b, *c, *d]) <= LONGEST_SOURCE,
+            _ => false,
+        }
+    }
+
     /// Reads a payload.
     pub(super) fn decode(payload: &[u8]) -> Result<Self, String> {
         let (kind, mut rest) = payload.split_first().ok_or("empty record")?;

@@ -5,9 +5,11 @@ use crate::auth::tokens::TokenFile;
 use crate::otlp::{self, Any};
 use async_trait::async_trait;
 use engine::handle::Handle;
+use engine::ingest::prometheus::Version;
 use engine::ingest::registry::Registry;
 use engine::ingest::{IngestBatch, RejectReason, Rejection};
-use engine::pipeline::{IngestReport, Payload, TakeError, WriteError};
+use engine::pipeline::{IngestReport, Payload, Question, TakeError, Told, WriteOutcome};
+use engine::promql::QueryError;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write as _;
@@ -44,7 +46,7 @@ impl Backend for Stub {
         unreachable!("nobody asks")
     }
 
-    async fn remote_write(&self, _: &[u8]) -> Result<IngestReport, WriteError> {
+    async fn remote_write(&self, _: Version, _: &[u8]) -> WriteOutcome {
         unreachable!("nobody writes")
     }
 
@@ -60,6 +62,10 @@ impl Backend for Stub {
 
     async fn ingest(&self, _: &str, _: IngestBatch) -> Result<IngestReport, engine::Error> {
         unreachable!("nobody sends samples of another protocol")
+    }
+
+    async fn ask(&self, _: Question, _: Duration) -> Result<Told, QueryError> {
+        Err(QueryError::Execution("as the test wishes".to_owned()))
     }
 
     fn registry(&self) -> &Registry {

@@ -121,7 +121,7 @@ impl<'a> Point<'a> {
                 (4, Wire::Fixed64(number)) => count = number,
                 (5, Wire::Fixed64(bits)) => sum = Some(f64::from_bits(bits)),
                 (6, Wire::Varint(bits)) => sent.scale = zigzag(bits),
-                (7, Wire::Fixed64(number)) => sent.zero_count = number,
+                (7, Wire::Fixed64(number)) => sent.zero_count = number as f64,
                 (8, Wire::Bytes(body)) => sent.positive = buckets(body)?,
                 (9, Wire::Bytes(body)) => sent.negative = buckets(body)?,
                 (14, Wire::Fixed64(bits)) => sent.zero_threshold = f64::from_bits(bits),
@@ -164,22 +164,22 @@ impl<'a> Point<'a> {
 }
 
 fn buckets(body: &[u8]) -> Result<Buckets, Malformed> {
-    let mut buckets = Buckets::default();
+    let (mut offset, mut counts) = (0, Vec::new());
     let mut reader = Reader::new(body);
     while let Some((field, content)) = reader.next()? {
         match (field, content) {
-            (1, Wire::Varint(bits)) => buckets.offset = zigzag(bits),
-            (2, Wire::Varint(count)) => push(&mut buckets.counts, count)?,
+            (1, Wire::Varint(bits)) => offset = zigzag(bits),
+            (2, Wire::Varint(count)) => push(&mut counts, count)?,
             (2, Wire::Bytes(packed)) => {
                 let mut packed = Reader::new(packed);
                 while !packed.is_empty() {
-                    push(&mut buckets.counts, packed.varint()?)?;
+                    push(&mut counts, packed.varint()?)?;
                 }
             }
             _ => {}
         }
     }
-    Ok(buckets)
+    Ok(Buckets::dense(offset, counts.into_iter().map(|count| count as f64)))
 }
 
 /// A list of fixed 64-bit numbers, packed or not.

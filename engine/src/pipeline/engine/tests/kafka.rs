@@ -52,6 +52,8 @@ impl Place {
             brokers: vec![self.cluster.bootstrap_servers()],
             topics: vec![TOPIC.to_owned()],
             group: "halo".to_owned(),
+            // The cluster waits for a member that has left until nearly the end of its session.
+            session_ms: 3000,
             format: Format::Otlp(Encoding::Json, Some(Kind::Metrics)),
             from_start: true,
             tls: None,

@@ -1,0 +1,223 @@
+//! Every decoder of bytes that others send, or that a disk may have damaged: what must hold whatever the bytes are.
+//!
+//! None panics, none takes memory out of proportion (libFuzzer watches both), every number that comes out is finite, and every
+//! sample belongs to a series that is known or named beside it. `fuzz/` runs them for long; `tests/it/decoders.rs` runs them
+//! for a fixed number of mutations among the ordinary checks.
+
+use engine::context::calendar::parse_ics;
+use engine::ingest::alerts::{decode_posted, decode_webhook};
+use engine::ingest::changes::{argocd, cdevents, github, gitlab, grafana, pagerduty};
+use engine::ingest::influx::{self, Precision};
+use engine::ingest::otlp::{self, Encoding, Streams};
+use engine::ingest::prometheus::{Limits, decode_v1};
+use engine::ingest::registry::Registry;
+use engine::ingest::signal::{SignalLimits, Signals};
+use engine::ingest::statsd::{Aggregator, StatsdConfig};
+use engine::ingest::{IngestBatch, csv, json_lines, loki};
+use engine::store::history::SealedChunk;
+use engine::store::log::read_segment;
+use wire::{SeriesId, Timestamp};
+
+/// A decoder by its name, which is also that of its folder of seeds.
+pub(crate) type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub(crate) const TARGETS: &[Target] = &[
+    ("remote_write_v1", remote_write_v1),
+    ("otlp_metrics", otlp_metrics),
+    ("otlp_metrics_json", otlp_metrics_json),
+    ("otlp_logs", otlp_logs),
+    ("otlp_logs_json", otlp_logs_json),
+    ("otlp_spans", otlp_spans),
+    ("otlp_spans_json", otlp_spans_json),
+    ("loki", loki_protobuf),
+    ("loki_json", loki_json),
+    ("json_lines", json_logs),
+    ("influx", influx_lines),
+    ("statsd", statsd_lines),
+    ("alerts", alerts),
+    ("changes", changes),
+    ("csv_metrics", csv_metrics),
+    ("calendar", calendar),
+    ("log_segment", log_segment),
+    ("history_chunk", history_chunk),
+];
+
+const NOW: Timestamp = Timestamp(1_760_000_000_000);
+
+/// Largest body after decompression: small, so that a bomb shows.
+const MOST_BYTES: usize = 1 << 20;
+
+fn limits() -> Limits {
+    Limits {
+        max_body_bytes: MOST_BYTES,
+        ..Limits::default()
+    }
+}
+
+fn sound(batch: &IngestBatch) {
+    let known = |id: SeriesId| batch.new_series.iter().any(|info| info.id == id);
+    for sample in &batch.samples {
+        assert!(sample.value.is_finite(), "a number that is none came out: {sample:?}");
+        assert!(known(sample.series), "a sample of nobody came out: {sample:?}");
+    }
+}
+
+/// No more comes out than went in, but for what a record is in memory.
+fn bounded(signals: &Signals, bytes: usize) {
+    let records = signals.logs.len() + signals.spans.len();
+    assert!(records <= bytes + 1, "{records} records out of {bytes} bytes");
+}
+
+fn remote_write_v1(bytes: &[u8]) {
+    // As it is sent, and the inside alone: few mutations of a snappy block are one.
+    let wrapped = snap::raw::Encoder::new().compress_vec(bytes);
+    for body in [Some(bytes.to_vec()), wrapped.ok()].into_iter().flatten() {
+        if let Ok(batch) = decode_v1(&body, &limits(), &Registry::default()) {
+            sound(&batch);
+        }
+    }
+}
+
+fn metrics(bytes: &[u8], encoding: Encoding) {
+    if let Ok(found) = otlp::decode_metrics(bytes, encoding, &limits(), &Registry::default()) {
+        let (batch, _) = Streams::new(1000).plan(found);
+        sound(&batch);
+    }
+}
+
+fn otlp_metrics(bytes: &[u8]) {
+    metrics(bytes, Encoding::Protobuf);
+}
+
+fn otlp_metrics_json(bytes: &[u8]) {
+    metrics(bytes, Encoding::Json);
+}
+
+fn logs(bytes: &[u8], encoding: Encoding) {
+    if let Ok(found) = otlp::decode_logs(bytes, encoding, &SignalLimits::default(), NOW) {
+        bounded(&found, bytes.len());
+    }
+}
+
+fn otlp_logs(bytes: &[u8]) {
+    logs(bytes, Encoding::Protobuf);
+}
+
+fn otlp_logs_json(bytes: &[u8]) {
+    logs(bytes, Encoding::Json);
+}
+
+fn spans(bytes: &[u8], encoding: Encoding) {
+    if let Ok(found) = otlp::decode_spans(bytes, encoding, &SignalLimits::default()) {
+        bounded(&found, bytes.len());
+    }
+}
+
+fn otlp_spans(bytes: &[u8]) {
+    spans(bytes, Encoding::Protobuf);
+}
+
+fn otlp_spans_json(bytes: &[u8]) {
+    spans(bytes, Encoding::Json);
+}
+
+fn loki_protobuf(bytes: &[u8]) {
+    let wrapped = snap::raw::Encoder::new().compress_vec(bytes);
+    for body in [Some(bytes.to_vec()), wrapped.ok()].into_iter().flatten() {
+        if let Ok(found) = loki::decode_protobuf(&body, MOST_BYTES, &SignalLimits::default()) {
+            bounded(&found, MOST_BYTES);
+        }
+    }
+}
+
+fn loki_json(bytes: &[u8]) {
+    if let Ok(found) = loki::decode_json(bytes, &SignalLimits::default()) {
+        bounded(&found, bytes.len());
+    }
+}
+
+fn json_logs(bytes: &[u8]) {
+    if let Ok(found) = json_lines::decode(bytes, &SignalLimits::default(), NOW) {
+        bounded(&found, bytes.len());
+    }
+}
+
+fn influx_lines(bytes: &[u8]) {
+    let precisions = ["", "us", "ms", "s"].map(Precision::parse);
+    for precision in precisions.into_iter().flatten() {
+        sound(&influx::decode(bytes, precision, NOW, &Registry::default()).batch);
+    }
+}
+
+fn statsd_lines(bytes: &[u8]) {
+    let mut aggregator = Aggregator::new(&StatsdConfig {
+        udp: None,
+        tcp: None,
+        flush_ms: 10_000,
+        max_series: 1000,
+    });
+    // Twice: what one interval leaves, the next one meets.
+    for interval in 0..2 {
+        let at = NOW + interval * 10_000;
+        aggregator.take(bytes, at);
+        sound(&aggregator.flush(at, &Registry::default()));
+    }
+}
+
+fn alerts(bytes: &[u8]) {
+    let _ = decode_posted(bytes, NOW);
+    let _ = decode_webhook(bytes, NOW);
+}
+
+fn changes(bytes: &[u8]) {
+    for event in ["deployment", "deployment_status", "ping"] {
+        let _ = github::decode(event, bytes, NOW);
+    }
+    let _ = gitlab::decode(bytes, NOW);
+    let _ = argocd::decode(bytes, NOW);
+    let _ = cdevents::decode_structured(bytes, NOW);
+    let _ = grafana::decode(bytes, NOW);
+    let _ = grafana::decode_graphite(bytes, NOW);
+    let _ = pagerduty::routing_key(bytes);
+    let _ = pagerduty::decode(bytes, NOW);
+}
+
+fn csv_metrics(bytes: &[u8]) {
+    if let Ok(frame) = csv::read_metrics(bytes, "metrics.csv") {
+        assert!(frame.columns.iter().all(|column| column.len() == frame.times.len()));
+        assert!(frame.times.is_sorted());
+        assert!(frame.columns.iter().flatten().all(|value| !value.is_infinite()));
+    }
+    let _ = csv::read_edges(bytes, "edges.csv");
+    let _ = csv::read_deploys(bytes, "deploys.csv");
+    let _ = csv::read_labels(bytes, "labels.csv");
+    let _ = csv::read_expected(bytes, "expected.csv");
+}
+
+fn calendar(bytes: &[u8]) {
+    let _ = parse_ics(&String::from_utf8_lossy(bytes), "Europe/Berlin");
+}
+
+fn log_segment(bytes: &[u8]) {
+    let mut records = 0;
+    let recovery = read_segment(bytes, |_| records += 1);
+    assert_eq!(recovery.records, records);
+    assert!(recovery.end.0 <= bytes.len() as u64);
+}
+
+fn history_chunk(bytes: &[u8]) {
+    let Some((head, rest)) = bytes.split_first_chunk::<2>() else {
+        return;
+    };
+    let chunk = SealedChunk {
+        series: SeriesId(1),
+        start: NOW,
+        end: NOW,
+        count: u32::from(u16::from_le_bytes(*head)),
+        bytes: rest.to_vec(),
+    };
+    if let Ok(samples) = chunk.samples() {
+        assert_eq!(samples.len(), chunk.count as usize);
+    }
+}
