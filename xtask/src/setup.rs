@@ -46,12 +46,16 @@ const fn need(package: &'static str, probe: Probe, purpose: &'static str) -> Nee
     }
 }
 
-/// A C compiler, for the embedded SQLite and the TLS library.
-pub(crate) const BUILD: &[Need] = &[need(
-    "build-essential",
-    Probe::Program("cc"),
-    "compile the embedded SQLite",
-)];
+/// A C compiler, for the embedded SQLite, the TLS libraries and the client of Kafka.
+pub(crate) const BUILD: &[Need] = &[
+    need("build-essential", Probe::Program("cc"), "compile the embedded SQLite"),
+    need("make", Probe::Program("make"), "compile the client of Kafka"),
+    need(
+        "perl",
+        Probe::Program("perl"),
+        "configure OpenSSL, for the client of Kafka",
+    ),
+];
 
 /// Debian's Rust with the sources of its standard library: compiles to WASM where rustup has no such target to offer.
 pub(crate) const WASM_DEBIAN: &[Need] = &[

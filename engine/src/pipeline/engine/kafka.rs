@@ -37,8 +37,7 @@ pub(super) async fn run(
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut feed = Feed {
-        engine,
-        config,
+        sink: Sink { engine, config },
         consumer,
         told: String::new(),
     };
@@ -55,8 +54,7 @@ pub(super) async fn run(
 }
 
 struct Feed {
-    engine: Arc<Engine>,
-    config: KafkaConfig,
+    sink: Sink,
     consumer: Consumer,
     /// What people read of it.
     told: String,
@@ -109,28 +107,54 @@ impl Feed {
     }
 
     async fn take_partition(&self, messages: &mut VecDeque<Message>) {
+        let Sink { engine, config } = &self.sink;
         let mut done = 0;
         while let Some(message) = messages.front() {
-            if let Err(error) = self.take(message).await {
+            if let Err(error) = self.sink.take(message).await {
                 let problem = format!("waits to be tried again: {error}");
-                if self.engine.feeds.waits(&self.config.name, &problem) {
-                    tracing::warn!(source = %self.config.name, %error, "messages of Kafka wait");
+                if engine.feeds.waits(&config.name, &problem) {
+                    tracing::warn!(source = %config.name, %error, "messages of Kafka wait");
                 }
                 break;
             }
             done += 1;
             self.consumer.done(message);
-            self.engine.feeds.took(&self.config.name, &message.topic, 1);
+            engine.feeds.took(&config.name, &message.topic, 1);
             messages.pop_front();
         }
         tracing::trace!(done, "messages of a partition were taken");
     }
 
+    /// Tells people where it stands, when that has changed.
+    async fn tell(&mut self) {
+        let Sink { engine, config } = &self.sink;
+        let note = format!("group {}: {}", config.group, engine.feeds.note(&config.name));
+        if note == self.told {
+            return;
+        }
+        self.told.clone_from(&note);
+        let order = Order::Source {
+            name: config.name.as_str().into(),
+            kind: "kafka",
+            note,
+        };
+        // An error means that the engine is shutting down.
+        let _ = engine.orders.send(order).await;
+    }
+}
+
+/// What becomes of a message.
+pub(super) struct Sink {
+    pub(super) engine: Arc<Engine>,
+    pub(super) config: KafkaConfig,
+}
+
+impl Sink {
     /// Makes one message durable, or counts why it is passed over.
     ///
     /// # Errors
     /// If the engine could not take it now.
-    async fn take(&self, message: &Message) -> Result<()> {
+    pub(super) async fn take(&self, message: &Message) -> Result<()> {
         let (source, body) = (self.config.name.as_str(), message.payload.as_slice());
         let max = self.engine.max_request_bytes();
         if body.is_empty() {
@@ -208,26 +232,6 @@ impl Feed {
             rejections: vec![Rejection::one(reason, example)],
         };
         self.engine.orders.send(order).await.map_err(|_| super::gone())
-    }
-
-    /// Tells people where it stands, when that has changed.
-    async fn tell(&mut self) {
-        let note = format!(
-            "group {}: {}",
-            self.config.group,
-            self.engine.feeds.note(&self.config.name)
-        );
-        if note == self.told {
-            return;
-        }
-        self.told.clone_from(&note);
-        let order = Order::Source {
-            name: self.config.name.as_str().into(),
-            kind: "kafka",
-            note,
-        };
-        // An error means that the engine is shutting down.
-        let _ = self.engine.orders.send(order).await;
     }
 }
 

@@ -2,8 +2,9 @@
 //! tests `real`.
 
 use super::*;
-use crate::ingest::kafka::{Format, KafkaConfig, Kind};
+use crate::ingest::kafka::{Format, KafkaConfig, Kind, Message};
 use crate::ingest::otlp::Encoding;
+use crate::pipeline::engine::kafka::Sink;
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
@@ -46,20 +47,25 @@ impl Place {
     }
 
     fn config(&self, dir: &tempfile::TempDir) -> Config {
-        let mut config = Config::new(dir.path());
-        config.kafka = vec![KafkaConfig {
-            name: "k".to_owned(),
-            brokers: vec![self.cluster.bootstrap_servers()],
-            topics: vec![TOPIC.to_owned()],
-            group: "halo".to_owned(),
-            // The cluster waits for a member that has left until nearly the end of its session.
-            session_ms: 3000,
-            format: Format::Otlp(Encoding::Json, Some(Kind::Metrics)),
-            from_start: true,
-            tls: None,
-            sasl: None,
-        }];
-        config
+        let format = Format::Otlp(Encoding::Json, Some(Kind::Metrics));
+        let mut all = Config::new(dir.path());
+        all.kafka = vec![config(vec![self.cluster.bootstrap_servers()], format)];
+        all
+    }
+}
+
+fn config(brokers: Vec<String>, format: Format) -> KafkaConfig {
+    KafkaConfig {
+        name: "k".to_owned(),
+        brokers,
+        topics: vec![TOPIC.to_owned()],
+        group: "halo".to_owned(),
+        // The cluster waits for a member that has left until nearly the end of its session.
+        session_ms: 3000,
+        format,
+        from_start: true,
+        tls: None,
+        sasl: None,
     }
 }
 
@@ -178,4 +184,45 @@ async fn the_place_is_kept_over_an_orderly_stop() {
         engine.metrics_text()
     );
     engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn remote_write_is_of_the_version_that_a_message_names_or_else_of_the_one_that_it_is() {
+    let two = Some("application/x-protobuf;proto=io.prometheus.write.v2.Request");
+    let one = Some("application/x-protobuf;proto=prometheus.WriteRequest");
+    let cases = [
+        ("v1", None, None),
+        ("v1", one, None),
+        ("v2", None, None),
+        ("v2", two, None),
+        ("v2", one, Some("malformed")),
+        ("v1", Some("application/x-protobuf;proto=v3"), Some("unsupported")),
+    ];
+    for (golden, content_type, refused) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp(1_700_000_000_000)));
+        let engine = Engine::start(Config::new(dir.path()), clock).await.unwrap();
+        let sink = Sink {
+            engine: Arc::clone(&engine),
+            config: config(Vec::new(), Format::RemoteWrite),
+        };
+        let message = Message {
+            topic: "prom".to_owned(),
+            partition: 0,
+            offset: 0,
+            at: None,
+            content_type: content_type.map(str::to_owned),
+            payload: remote_write::golden(golden),
+        };
+        sink.take(&message).await.unwrap();
+        let taken = engine.registry().select(|info| info.metric == "requests_total").len();
+        assert_eq!(taken, usize::from(refused.is_none()), "{golden} {content_type:?}");
+        engine.shutdown().await;
+        let text = engine.metrics_text();
+        let told = refused.map(|reason| format!("halo_source_rejected_total{{source=\"k\",reason=\"{reason}\"}} 1"));
+        assert!(
+            told.is_none_or(|line| text.lines().any(|found| found == line)),
+            "{golden} {content_type:?}: {text}"
+        );
+    }
 }
