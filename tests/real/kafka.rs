@@ -11,6 +11,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use tests::halo::{Halo, TimeSeries, WriteRequest};
 use tests::process::{self, Process};
+use wire::Timestamp;
 use wire::query::{Query, Reply};
 use wire::signal::SignalFilter;
 
@@ -174,8 +175,17 @@ async fn check_all_there_once(halo: &Halo, start_ms: i64, seconds: usize) -> Res
         let list = halo.series_list("kafka_gauge").await?;
         ensure!(list.len() == SERIES, "{} series", list.len());
         for series in list {
-            let points = halo.series(series.info.id).await?.points;
-            let found: Vec<_> = points
+            let query = Query::Series {
+                id: series.info.id,
+                from: Some(Timestamp(start_ms - 60_000)),
+                to: Some(Timestamp(start_ms + 3_600_000)),
+                max_points: Some(100_000),
+            };
+            let Reply::Series(detail) = halo.query(&query).await? else {
+                anyhow::bail!("not a series")
+            };
+            let found: Vec<_> = detail
+                .points
                 .iter()
                 .filter_map(|point| Some((point.at.as_millis(), point.value?)))
                 .collect();

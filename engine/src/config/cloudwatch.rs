@@ -90,7 +90,7 @@ fn one(raw: RawCloudwatch, problems: &mut Vec<String>) -> CloudwatchConfig {
     let period_secs = raw.period_secs.unwrap_or(60);
     check(
         problems,
-        (60..=86_400).contains(&period_secs) && period_secs % 60 == 0,
+        (60..=86_400).contains(&period_secs) && period_secs.is_multiple_of(60),
         || format!("period_secs: must be a multiple of 60 up to 86400, got {period_secs}"),
     );
     let delay_secs = raw.delay_secs.unwrap_or(180);
