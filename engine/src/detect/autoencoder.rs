@@ -5,7 +5,7 @@
 //! than the reconstruction error, together they find most. Training runs in candle (`train`); this is the same arithmetic
 //! by hand, sixteen windows side by side in one vector register, and agrees with candle within 1e-4.
 
-use super::kernel::{LANES, Lanes, sigmoid, tanh};
+use super::kernel::{LANES, Lanes, cell, tanh};
 use safetensors::SafeTensors;
 
 /// Samples in a window.
@@ -135,7 +135,7 @@ impl Autoencoder {
     #[inline(always)]
     fn run(&self, input: &[Lanes; WINDOW], newest: usize, output: &mut Output) {
         let mut hidden = [[0.0; LANES]; HIDDEN];
-        let mut cell = [[0.0; LANES]; HIDDEN];
+        let mut memory = [[0.0; LANES]; HIDDEN];
         let mut gates = [[0.0; LANES]; GATES];
         for (t, x) in input.iter().enumerate() {
             if t == WINDOW - 1 {
@@ -145,7 +145,7 @@ impl Autoencoder {
                 *gate = [self.encoder_bias[g]; LANES];
                 add_scaled(gate, self.encoder_input[g], x);
             }
-            step(&self.encoder_hidden, &mut gates, &mut hidden, &mut cell);
+            step(&self.encoder_hidden, &mut gates, &mut hidden, &mut memory);
         }
 
         let mut latent = [[0.0; LANES]; LATENT];
@@ -164,10 +164,10 @@ impl Autoencoder {
             }
         }
         hidden = [[0.0; LANES]; HIDDEN];
-        cell = [[0.0; LANES]; HIDDEN];
+        memory = [[0.0; LANES]; HIDDEN];
         for t in (WINDOW - newest..WINDOW).rev() {
             gates = constant;
-            step(&self.decoder_hidden, &mut gates, &mut hidden, &mut cell);
+            step(&self.decoder_hidden, &mut gates, &mut hidden, &mut memory);
             output.window[t] = head(&hidden, &self.output, self.output_bias[0]);
         }
     }
@@ -208,30 +208,32 @@ impl Default for Output {
 
 /// One LSTM step; `gates` holds bias and input part in candle's order: input, forget, cell, output.
 #[inline(always)]
-fn step(weights: &[f32], gates: &mut [Lanes; GATES], hidden: &mut [Lanes; HIDDEN], cell: &mut [Lanes; HIDDEN]) {
-    // Four gates at a time share every load of the hidden state.
-    let (blocks, _) = gates.as_chunks_mut::<4>();
+fn step(weights: &[f32], gates: &mut [Lanes; GATES], hidden: &mut [Lanes; HIDDEN], memory: &mut [Lanes; HIDDEN]) {
+    // Six gates at a time share every load of the hidden state, and their sums fill the registers there are.
     let (rows, _) = weights.as_chunks::<HIDDEN>();
-    let (rows, _) = rows.as_chunks::<4>();
+    let (blocks, rest) = gates.as_chunks_mut::<6>();
+    let (rows, rows_of_rest) = rows.as_chunks::<6>();
     for (block, rows) in blocks.iter_mut().zip(rows) {
-        let [mut a, mut b, mut c, mut d] = *block;
+        let [mut a, mut b, mut c, mut d, mut e, mut f] = *block;
         for (j, h) in hidden.iter().enumerate() {
             add_scaled(&mut a, rows[0][j], h);
             add_scaled(&mut b, rows[1][j], h);
             add_scaled(&mut c, rows[2][j], h);
             add_scaled(&mut d, rows[3][j], h);
+            add_scaled(&mut e, rows[4][j], h);
+            add_scaled(&mut f, rows[5][j], h);
         }
-        *block = [a, b, c, d];
+        *block = [a, b, c, d, e, f];
+    }
+    for (gate, row) in rest.iter_mut().zip(rows_of_rest) {
+        for (&w, h) in row.iter().zip(&*hidden) {
+            add_scaled(gate, w, h);
+        }
     }
     for j in 0..HIDDEN {
         for lane in 0..LANES {
-            let input = sigmoid(gates[j][lane]);
-            let forget = sigmoid(gates[HIDDEN + j][lane]);
-            let update = tanh(gates[2 * HIDDEN + j][lane]);
-            let output = sigmoid(gates[3 * HIDDEN + j][lane]);
-            let c = forget.mul_add(cell[j][lane], input * update);
-            cell[j][lane] = c;
-            hidden[j][lane] = output * tanh(c);
+            let sums = [0, HIDDEN, 2 * HIDDEN, 3 * HIDDEN].map(|gate| gates[gate + j][lane]);
+            (memory[j][lane], hidden[j][lane]) = cell(sums, memory[j][lane]);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::window::Windows;
 use super::{DetectConfig, Detection, Effort, Expected, Models};
 use crate::features::{BaselineSlot, Baselines, Outlook, Polarity};
 pub use counterfactual::Before;
-use decision::{CALIBRATE_EVERY, Pending};
+use decision::{CALIBRATE_EVERY, Met, Pending};
 use jiff::tz::TimeZone;
 use series::Series;
 use std::collections::BTreeMap;
@@ -28,6 +28,8 @@ const NEEDED: u64 = 120;
 const MIN_SEEN: u64 = 48;
 /// and the time they must span: 48 samples of a second know nothing of a series that anybody would be woken for.
 const MIN_SPAN_MS: i64 = 30 * 60_000;
+/// Samples that wait for the members at most: enough for them to work side by side, few enough to stay in the cache.
+const SETTLE_AT: usize = 512;
 /// Greatest confidence while the shape of a series' day is borrowed from others.
 const BORROWED: f32 = 0.5;
 
@@ -58,6 +60,7 @@ pub struct Detector {
     entities: Entities,
     series: Vec<Series>,
     slots: BTreeMap<SeriesId, usize>,
+    met: Vec<Met>,
     pending: Vec<Pending>,
     /// Positions in the last batch of what may be anomalies, with what they met.
     before: Vec<(usize, Box<Before>)>,
@@ -88,6 +91,7 @@ impl Detector {
             entities: Entities::default(),
             series: Vec::new(),
             slots: BTreeMap::new(),
+            met: Vec::new(),
             pending: Vec::new(),
             before: Vec::new(),
             masked: BTreeMap::new(),
@@ -121,23 +125,22 @@ impl Detector {
     }
 
     /// Scores and learns many samples, `(slot, time, value)`; detections are appended to `out` in the order of the batch.
-    /// The same as one [`Detector::observe`] after the other, but the autoencoder runs on many windows at once.
+    /// The same as one [`Detector::observe`] after the other, but forest and autoencoder run on many samples at once.
     pub fn observe_batch(&mut self, batch: &[(usize, Timestamp, f64)], effort: Effort, out: &mut Vec<Detection>) {
         let start = out.len();
         self.before.clear();
         for (position, &(slot, at, value)) in batch.iter().enumerate() {
             // A sample's decision feeds the state that the same series' next sample meets.
-            if self.series[slot].in_flight {
-                self.settle(&mut out[start..]);
+            if self.series[slot].in_flight || self.met.len() == SETTLE_AT {
+                self.settle(effort, &mut out[start..]);
             }
             out.push(self.quiet(slot, at, value));
-            if let Some(mut pending) = self.cheap_members(slot, at, value, effort) {
-                pending.position = position;
+            if let Some(met) = self.meet(position, slot, at, value) {
                 self.series[slot].in_flight = true;
-                self.pending.push(pending);
+                self.met.push(met);
             }
         }
-        self.settle(&mut out[start..]);
+        self.settle(effort, &mut out[start..]);
     }
 
     /// Learns history as if it had been observed, from a better start. Nothing in it is an alert.

@@ -24,7 +24,7 @@ const SPREAD: f32 = 0.150_652;
 /// A residual older than this many intervals says nothing of now.
 const INTERVALS: i64 = 3;
 
-/// One metric's residual.
+/// One metric's residual: squares of the compressed deviations, which every metric of the entity will ask for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Latest {
     at: Timestamp,
@@ -61,9 +61,13 @@ pub(super) struct Together {
 impl Together {
     /// Adds a metric by its one-step and long-term deviation in standard deviations.
     pub(super) fn add(&mut self, class: MetricClass, fast: f32, slow: f32) {
+        self.add_squares(class, square(fast), square(slow));
+    }
+
+    fn add_squares(&mut self, class: MetricClass, fast: f32, slow: f32) {
         let class = class_index(class);
-        self.fast[class] += compress(fast).powi(2);
-        self.slow[class] += compress(slow).powi(2);
+        self.fast[class] += fast;
+        self.slow[class] += slow;
         self.metrics[class] += 1.0;
     }
 
@@ -104,6 +108,7 @@ impl Entities {
     /// Takes in the residual of a sample.
     pub(super) fn put(&mut self, slot: usize, at: Timestamp, fast: f32, slow: f32) {
         let standing = &mut self.series[slot];
+        let (fast, slow) = (square(fast), square(slow));
         standing.previous = std::mem::replace(&mut standing.newest, Latest { at, fast, slow });
     }
 
@@ -133,7 +138,7 @@ impl Entities {
             }
             together
                 .get_or_insert_with(Together::default)
-                .add(standing.class, seen.fast, seen.slow);
+                .add_squares(standing.class, seen.fast, seen.slow);
         }
         together
     }
@@ -156,6 +161,10 @@ impl Entities {
     fn of(&self, slot: usize) -> &[u32] {
         &self.slots[self.series[slot].entity as usize]
     }
+}
+
+fn square(deviation: f32) -> f32 {
+    compress(deviation).powi(2)
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub struct Baselines {
     pub(super) clocks: Vec<LocalClock>,
     pub(super) clock_of: Vec<u16>,
     families: Families,
-    /// What the last sample met, see [`Baselines::before`].
+    /// What the last sample met, see [`Baselines::take_before`].
     before: Option<BaselineBefore>,
 }
 

@@ -95,13 +95,12 @@ async fn recovered(
     log: &[u8],
     spoilt: Option<usize>,
 ) -> Result<(Audit, usize)> {
-    let dir = folder.join("again");
-    if dir.exists() {
-        std::fs::remove_dir_all(&dir)?;
-    }
-    copy_folder(left, &dir)?;
+    // A folder of its own: a database that is still being closed would remove the write-ahead log of one put in its place.
+    let again = tempfile::tempdir_in(folder)?;
+    let dir = again.path();
+    copy_folder(left, dir)?;
     std::fs::write(dir.join("log").join(segment.file_name().context("a name")?), log)?;
-    let engine = start(&dir).await?;
+    let engine = start(dir).await?;
     let storage = engine.status().protection.storage;
     // The senders of the last ones send again, as they were told nothing or do not know.
     let report = engine.ingest("test", batch(BATCHES - 1)).await?;
@@ -113,7 +112,7 @@ async fn recovered(
             ledger.record_one(&labels(index), sample.at.as_millis(), sample.value);
         }
     }
-    let audit = ledger.audit(&dir).await?;
+    let audit = ledger.audit(dir).await?;
     Ok((audit, storage.damage.len() + storage.torn.len()))
 }
 

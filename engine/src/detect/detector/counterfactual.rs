@@ -42,8 +42,15 @@ impl Detector {
     }
 
     /// Puts aside what the sample at `at` met. It is in the baseline and the window already, not yet in the rest.
-    /// `displaced` is what the window lost to it.
-    pub(super) fn remember(&self, slot: usize, at: Timestamp, displaced: f32, required: f32) -> Option<Box<Before>> {
+    /// `baseline` is what the baseline was, `displaced` what the window lost to it.
+    pub(super) fn remember(
+        &self,
+        slot: usize,
+        at: Timestamp,
+        baseline: BaselineBefore,
+        displaced: f32,
+        required: f32,
+    ) -> Box<Before> {
         let mut window = [0.0; WINDOW];
         self.windows.copy_to(slot, &mut window);
         let kept = &window[..WINDOW - 1];
@@ -51,10 +58,10 @@ impl Detector {
             Company::None => None,
             Company::Some { others, .. } => Some(others()),
         };
-        Some(Box::new(Before {
+        Box::new(Before {
             slot,
             at,
-            baseline: self.baselines.before()?.clone(),
+            baseline,
             known: self.novelties.copy_out(slot),
             series: self.series[slot].clone(),
             greatest: kept.iter().fold(displaced.abs(), |greatest, x| greatest.max(x.abs())),
@@ -63,7 +70,7 @@ impl Detector {
             company,
             required,
             seen: (self.baselines.seen(slot), self.baselines.step_ms(slot)),
-        }))
+        })
     }
 
     /// The detection of a finite `value` in the place of the sample. Changes nothing, ranks nothing (`salience` is 0), and
@@ -115,10 +122,11 @@ impl Detector {
                 calibrates: false,
             },
         };
+        let forest = self.models.forest(before.series.class).score(&residual.features);
         let weighed = Weighed::new(
             &self.models,
             &before.series,
-            residual,
+            (residual, forest),
             novelty,
             before.required,
             recovered,

@@ -9,9 +9,9 @@ use crate::detect::calibration::{
 use crate::detect::joint::Together;
 use crate::detect::tail::Tail;
 use crate::detect::{Detection, Effort, Models};
-use crate::features::{Residual, compress};
+use crate::features::{BaselineBefore, FEATURES, Residual, compress};
 use wire::Timestamp;
-use wire::series::{MemberVote, Votes};
+use wire::series::{MemberVote, MetricClass, Votes};
 
 /// The autoencoder's own calibration learns from every so many samples of a series, whatever the effort: often while the
 /// series is new, rarely once its tail is its own, for this is most of what an ordinary sample costs.
@@ -48,10 +48,26 @@ pub(super) struct Weighed {
     pub(super) recovered: bool,
 }
 
+/// A sample that the baseline has taken in and no member has judged.
+#[derive(Clone, Debug)]
+pub(super) struct Met {
+    /// Position in the caller's batch.
+    pub(super) position: usize,
+    pub(super) slot: usize,
+    pub(super) at: Timestamp,
+    pub(super) value: f64,
+    pub(super) residual: Residual,
+    pub(super) novelty: f32,
+    pub(super) recovered: bool,
+    /// The baseline it met.
+    pub(super) baseline: Option<BaselineBefore>,
+    /// What the window of its series lost to it.
+    pub(super) displaced: f32,
+}
+
 /// A sample after the cheap members, before the autoencoder.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
-    /// Position in the caller's batch.
     pub(super) position: usize,
     pub(super) slot: usize,
     pub(super) at: Timestamp,
@@ -89,13 +105,12 @@ impl Weighed {
     pub(super) fn new(
         models: &Models,
         series: &Series,
-        residual: Residual,
+        (residual, forest): (Residual, f32),
         novelty: f32,
         required: f32,
         recovered: bool,
         company: Company<impl FnOnce() -> Option<Together>>,
     ) -> Self {
-        let forest = models.forest(series.class).score(&residual.features);
         let stl = decomposition_rarity(&series.tails, &residual);
         // Rare by its distance and rare for this very series: counts have gaps of their own.
         let new = series.tails[NOVELTY].rarity(novelty).min(novelty * required);
@@ -143,8 +158,8 @@ pub(super) fn recovers(residual: &Residual, greatest: impl FnOnce() -> f32) -> b
 }
 
 impl Detector {
-    /// Everything but the autoencoder. `None` for a sample that cannot be judged, or not yet.
-    pub(super) fn cheap_members(&mut self, slot: usize, at: Timestamp, value: f64, effort: Effort) -> Option<Pending> {
+    /// Takes a sample into the baseline. `None` for one that cannot be judged, or not yet.
+    pub(super) fn meet(&mut self, position: usize, slot: usize, at: Timestamp, value: f64) -> Option<Met> {
         // A sample that the baseline refuses is no part of the past.
         if !self.baselines.accepts(slot, at, value) {
             return None;
@@ -154,30 +169,54 @@ impl Detector {
             self.novelties.learn(slot, value);
             return None;
         };
-        let seen = self.baselines.seen(slot);
         let recovered = recovers(&residual, || self.windows.greatest(slot));
         let displaced = self.windows.push(slot, residual.slow);
         if recovered {
             self.baselines.restart_local(slot);
         }
+        Some(Met {
+            position,
+            slot,
+            at,
+            value,
+            residual,
+            novelty,
+            recovered,
+            baseline: self.baselines.take_before(),
+            displaced,
+        })
+    }
+
+    /// Everything but the autoencoder. `forest`: the score of its class's forest.
+    fn cheap_members(&mut self, met: Met, forest: f32, effort: Effort) -> Pending {
+        let Met { slot, at, value, .. } = met;
+        let seen = self.baselines.seen(slot);
         let series = &self.series[slot];
         let required = required_rarity(
             self.config.false_alerts_per_series_per_day,
             self.baselines.step_ms(slot),
         );
         let company = self.company(slot, at, calibrates(seen));
-        let weighed = Weighed::new(&self.models, series, residual, novelty, required, recovered, company);
+        let looked = (met.residual, forest);
+        let weighed = Weighed::new(
+            &self.models,
+            series,
+            looked,
+            met.novelty,
+            required,
+            met.recovered,
+            company,
+        );
         let votes = weighed.votes(series);
-        let before = (votes > 0)
-            .then(|| self.remember(slot, at, displaced, required))
-            .flatten();
+        let before = met.baseline.filter(|_| votes > 0);
+        let before = before.map(|baseline| self.remember(slot, at, baseline, met.displaced, required));
         self.novelties.learn(slot, value);
         self.entities
             .put(slot, at, weighed.residual.fast, weighed.residual.slow);
 
         let decides = effort == Effort::Full || self.asks(&self.series[slot], at, &weighed, votes);
-        Some(Pending {
-            position: 0,
+        Pending {
+            position: met.position,
             slot,
             at,
             value,
@@ -186,7 +225,28 @@ impl Detector {
             decides,
             autoencoder: None,
             before,
-        })
+        }
+    }
+
+    /// The forest's score of every sample met, class by class.
+    fn isolate(&self, met: &[Met]) -> Vec<f32> {
+        let mut scores = vec![0.0; met.len()];
+        let (mut rows, mut found) = (Vec::with_capacity(met.len() * FEATURES), Vec::with_capacity(met.len()));
+        for class in MetricClass::ALL {
+            let of_class = || {
+                met.iter()
+                    .zip(0..)
+                    .filter(|(met, _)| self.series[met.slot].class == class)
+            };
+            rows.clear();
+            rows.extend(of_class().flat_map(|(met, _)| met.residual.features));
+            found.clear();
+            self.models.forest(class).score_all(&rows, &mut found);
+            for ((_, at), score) in of_class().zip(&found) {
+                scores[at] = *score;
+            }
+        }
+        scores
     }
 
     /// The metrics beside a series at an instant. What is masked is nobody's company.
@@ -262,9 +322,15 @@ impl Detector {
         }
     }
 
-    /// Runs the autoencoder for all pending samples that ask for it, decides, and learns.
-    pub(super) fn settle(&mut self, out: &mut [Detection]) {
+    /// Asks the members about all samples met, the autoencoder about those that need it, decides, and learns.
+    pub(super) fn settle(&mut self, effort: Effort, out: &mut [Detection]) {
+        let mut met = std::mem::take(&mut self.met);
+        let forest = self.isolate(&met);
         let mut pending = std::mem::take(&mut self.pending);
+        for (met, forest) in met.drain(..).zip(forest) {
+            pending.push(self.cheap_members(met, forest, effort));
+        }
+        self.met = met;
         let mut windows = Vec::new();
         for p in pending.iter().filter(|p| p.ask) {
             self.windows.append_to(p.slot, &mut windows);

@@ -120,8 +120,18 @@ fn the_fast_walk_takes_the_path_of_the_plain_one() {
         let row = row.to_slice().unwrap();
         assert_eq!(walk.total_path(row).to_bits(), forest.total_path(row).to_bits());
     }
-    for row in [[f32::NAN; 8], [f32::INFINITY; 8], [f32::NEG_INFINITY; 8]] {
+    let odd = [[f32::NAN; 8], [f32::INFINITY; 8], [f32::NEG_INFINITY; 8]];
+    for row in odd {
         assert_eq!(walk.total_path(&row).to_bits(), forest.total_path(&row).to_bits());
+    }
+    // Many at once: whole blocks, and one that is not full.
+    let many: Vec<f32> = rows.iter().copied().chain(odd.concat()).collect();
+    for count in [0, 1, 7, 64, 65, many.len() / 8] {
+        let many = &many[..count * 8];
+        let mut scores = vec![0.5];
+        forest.score_all(many, &mut scores);
+        let one_by_one: Vec<u32> = many.chunks_exact(8).map(|row| forest.score(row).to_bits()).collect();
+        assert_eq!(scores[1..].iter().map(|s| s.to_bits()).collect::<Vec<_>>(), one_by_one);
     }
     let deep = IsolationForest::params()
         .trees(2)

@@ -16,9 +16,9 @@ pub struct BaselineBefore {
 }
 
 impl Baselines {
-    /// The baseline that the last observed sample met, whichever slot that was of. `None` until one gave a residual.
-    pub fn before(&self) -> Option<&BaselineBefore> {
-        self.before.as_ref()
+    /// The baseline that the last observed sample met, whichever slot that was of. `None` if it gave no residual, or is taken.
+    pub fn take_before(&mut self) -> Option<BaselineBefore> {
+        self.before.take()
     }
 }
 
