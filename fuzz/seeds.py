@@ -3,6 +3,7 @@
 python3 fuzz/seeds.py
 """
 
+import base64
 import json
 import pathlib
 import struct
@@ -58,6 +59,19 @@ series = message(
     label("__name__", "up"), label("instance", "a:1"), label("job", "x"),
     (2, message((1, 1.5), (2, MS))), (2, message((1, 2.5), (2, MS + 1000))))
 seed("remote_write_v1", "two-samples", message((1, series), (3, message((1, 2), (2, "up")))))
+
+# Prometheus remote write 2.0: texts are places in a table.
+symbols = ["", "__name__", "requests_total", "instance", "a:1", "trace_id", "ab"]
+numbers = lambda *all: b"".join(varint(n) for n in all)
+exemplar2 = message((1, numbers(5, 6)), (2, 1.5), (3, MS))
+span2 = message((1, 1 << 1), (2, 2))
+histogram2 = (message((1, 3), (3, 4.5), (4, 2 << 1), (5, 0.001), (6, 1), (11, span2), (12, numbers(2, 2)), (15, MS)))
+series2 = message((1, numbers(1, 2, 3, 4)), (2, message((1, 1.5), (2, MS), (3, MS - 60000))), (2, message((1, 2.5), (2, MS + 1000))),
+                  (4, exemplar2), (5, message((1, 1))))
+native2 = message((1, numbers(1, 2, 3, 4)), (3, histogram2), (5, message((1, 3))))
+table = b"".join(field(4, text) for text in symbols)
+seed("remote_write_v2", "samples", table + field(5, series2))
+seed("remote_write_v2", "histogram", table + field(5, native2))
 
 # OTLP.
 text = lambda key, value: message((1, key), (2, message((1, value))))
@@ -125,6 +139,47 @@ seed("changes", "graphite", {"what": "deploy shop", "tags": "deploy shop", "when
 seed("changes", "pagerduty", {"routing_key": "k" * 32, "payload": {"summary": "shop v2", "source": "shop", "timestamp": "2025-10-09T08:53:20Z", "custom_details": {"version": "v2"}},
                               "links": [{"href": "http://x", "text": "t"}]})
 seed("changes", "argocd", {"app": "shop", "revision": "0123456789abcdef", "phase": "Succeeded", "finished_at": "2025-10-09T08:53:20Z"})
+
+# CloudWatch: records of a metric stream in both formats, Firehose around them, and answers of the API.
+datum = {"metric_stream_name": "s", "account_id": "1234567890", "region": "us-east-1", "namespace": "AWS/EC2", "metric_name": "DiskWriteOps",
+         "dimensions": {"InstanceId": "i-1"}, "timestamp": MS, "value": {"count": 3.0, "sum": 20.0, "max": 18.0, "min": 0.0, "p99": 17.5}, "unit": "Seconds"}
+record_json = (json.dumps(datum) + "\n" + json.dumps(dict(datum, dimensions={})) + "\n").encode()
+value = lambda text: message((1, text))
+pair = lambda key, value: message((1, key), (2, value))
+dimensions = message((1, "Dimensions"), (2, field(6, message((1, pair("InstanceId", value("i-1")))))))
+ends = lambda at, number: message((1, at), (2, number))
+cloud_point = (fixed64(2, NS - 60 * 10**9) + fixed64(3, NS) + fixed64(4, 3) + field(5, 20.0) + field(6, ends(0.0, 0.5)) + field(6, ends(0.99, 17.5))
+               + field(6, ends(1.0, 18.0)) + field(7, pair("Namespace", value("AWS/EC2"))) + field(7, pair("MetricName", value("DiskWriteOps"))) + field(7, dimensions))
+cloud_metric = message((1, "amazonaws.com/AWS/EC2/DiskWriteOps"), (11, message((1, cloud_point))))
+cloud_resource = message((1, text("cloud.account.id", "1234567890")), (1, text("cloud.region", "us-east-1")))
+request = message((1, message((1, cloud_resource), (2, message((2, cloud_metric))))))
+record_otlp = varint(len(request)) + request + varint(len(request)) + request
+seed("firehose_record", "json", record_json)
+seed("firehose_record", "otlp", record_otlp)
+records = [{"data": base64.b64encode(record).decode()} for record in (record_json, record_otlp)]
+seed("firehose", "request", {"requestId": "ed4acda5-034f-9f42-bba1-f29aea6d7d8f", "timestamp": MS, "records": records})
+seed("firehose", "attributes", {"commonAttributes": {"env": "prod"}})
+listed = {"Namespace": "AWS/EC2", "MetricName": "CPUUtilization", "Dimensions": [{"Name": "InstanceId", "Value": "i-1"}]}
+seed("cloudwatch_list", "page", {"Metrics": [listed, dict(listed, Dimensions=[])], "NextToken": "t"})
+seed("cloudwatch_data", "page", {"MetricDataResults": [{"Id": "q0", "Label": "l", "Timestamps": [MS // 1000, MS // 1000 + 60.0], "Values": [1.5, 2.0], "StatusCode": "Complete"},
+                                                       {"Id": "q1", "Timestamps": [], "Values": []}], "NextToken": "t"})
+
+# Kafka: the content type, a line break, the payload.
+seed("kafka", "text", b"otlp_logs\ncard refused")
+seed("kafka", "remote-write-1", b"application/x-protobuf;proto=prometheus.WriteRequest\n" + message((1, series)))
+seed("kafka", "remote-write-2", b"application/x-protobuf;proto=io.prometheus.write.v2.Request\n" + table + field(5, series2))
+
+# Kubernetes: lines of a watch.
+def workload(image, generation):
+    template = {"metadata": {"labels": {"app": "cart"}, "annotations": {"kubectl.kubernetes.io/restartedAt": "2025-10-09T08:53:20Z"}},
+                "spec": {"containers": [{"name": "main", "image": image}]}}
+    managed = [{"manager": "kubectl", "time": "2025-10-09T08:53:20Z", "fieldsV1": {"f:spec": {"f:template": {}}}}]
+    metadata = {"uid": "u1", "namespace": "shop", "name": "cart", "generation": generation, "resourceVersion": str(generation), "managedFields": managed}
+    return {"metadata": metadata, "spec": {"template": template}}
+
+events = [("ADDED", workload("shop/cart:v1", 1)), ("MODIFIED", workload("reg:5000/shop/cart@sha256:ab", 2)), ("DELETED", workload("shop/cart:v1", 3)),
+          ("BOOKMARK", {"metadata": {"resourceVersion": "9"}}), ("ERROR", {"code": 410, "message": "too old"})]
+seed("kubernetes", "watch", "\n".join(json.dumps({"type": kind, "object": object}) for kind, object in events))
 
 # Files.
 seed("csv_metrics", "metrics", "timestamp,web|latency|p99,db|load\n1760000000,1.5,\n1760000060,2,0.25\n2025-10-09T08:55:20Z,NaN,1e3\n")

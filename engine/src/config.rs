@@ -3,15 +3,21 @@
 //! [`RawConfig`] is what `halo.toml` says; [`Config::try_from`] checks all of it and lists every problem, each with its
 //! dotted field. Everything has a safe default, so an empty file is a valid configuration.
 
+mod cloudwatch;
 mod context;
 mod detector;
+mod kafka;
+mod kubernetes;
 mod limits;
 mod models;
 mod receivers;
 mod scrape;
 mod signals;
 
+pub use cloudwatch::RawCloudwatch;
 pub use context::{OneOrMany, RawCalendar, RawEvidence, RawEvidenceTable, RawSeries, RawTime, RawWindow};
+pub use kafka::RawKafka;
+pub use kubernetes::RawKubernetes;
 pub use limits::{LimitConfig, RawLimits};
 pub use models::RawModels;
 pub use receivers::{RawSecret, RawStatsd, RawWebhooks, SecretPlace, WebhookSecrets};
@@ -22,6 +28,9 @@ pub use signals::{GrpcListen, RawLogs, RawOtlp, RawTraces, SignalConfig};
 use crate::context::ContextConfig;
 use crate::detect::DetectConfig;
 use crate::error::Error;
+use crate::ingest::changes::kubernetes::client::KubernetesConfig;
+use crate::ingest::cloudwatch::poll::CloudwatchConfig;
+use crate::ingest::kafka::KafkaConfig;
 use crate::ingest::scrape::ScrapeConfig;
 use crate::ingest::statsd::StatsdConfig;
 use crate::learn::Weekly;
@@ -68,6 +77,12 @@ pub struct Config {
     pub webhooks: WebhookSecrets<SecretPlace>,
     /// Listen for StatsD. `None`: off.
     pub statsd: Option<StatsdConfig>,
+    /// Topics of Kafka to read.
+    pub kafka: Vec<KafkaConfig>,
+    /// Regions of CloudWatch to ask.
+    pub cloudwatch: Vec<CloudwatchConfig>,
+    /// A cluster whose rollouts are changes. `None`: off.
+    pub kubernetes: Option<KubernetesConfig>,
     /// Whose `/metrics` are asked for.
     pub scrape: Vec<ScrapeConfig>,
 }
@@ -124,6 +139,9 @@ impl Config {
             training_steps: 200,
             webhooks: WebhookSecrets::default(),
             statsd: None,
+            kafka: Vec::new(),
+            cloudwatch: Vec::new(),
+            kubernetes: None,
             scrape: Vec::new(),
         }
     }
@@ -150,6 +168,9 @@ pub struct RawConfig {
     pub otlp: RawOtlp,
     pub webhooks: RawWebhooks,
     pub statsd: Option<RawStatsd>,
+    pub kafka: Vec<RawKafka>,
+    pub cloudwatch: Vec<RawCloudwatch>,
+    pub kubernetes: Option<RawKubernetes>,
     pub scrape: Vec<RawScrape>,
 }
 
@@ -264,6 +285,9 @@ impl TryFrom<RawConfig> for Config {
         config.otlp_grpc = signals::grpc(&raw.otlp, &mut problems);
         config.webhooks = receivers::webhooks(raw.webhooks, &mut problems);
         config.statsd = raw.statsd.and_then(|raw| receivers::statsd(raw, &mut problems));
+        config.kafka = kafka::kafka(raw.kafka, &mut problems);
+        config.cloudwatch = cloudwatch::cloudwatch(raw.cloudwatch, &mut problems);
+        config.kubernetes = raw.kubernetes.map(|raw| kubernetes::kubernetes(raw, &mut problems));
         config.scrape = scrape::scrape(raw.scrape, &mut problems);
         config.train_weekly = models::schedule(&raw.models, &mut problems);
         config.context = context::context(raw.maintenance, raw.expected, raw.series, raw.calendar, &mut problems);

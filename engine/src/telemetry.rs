@@ -194,7 +194,7 @@ fn write_family(out: &mut String, name: &str, kind: &str, help: &str, rows: &[(S
 }
 
 /// Label values escape backslash, quote and newline.
-fn escape(value: &str) -> String {
+pub(crate) fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

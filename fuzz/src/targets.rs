@@ -6,10 +6,13 @@
 
 use engine::context::calendar::parse_ics;
 use engine::ingest::alerts::{decode_posted, decode_webhook};
-use engine::ingest::changes::{argocd, cdevents, github, gitlab, grafana, pagerduty};
+use engine::ingest::changes::{argocd, cdevents, github, gitlab, grafana, kubernetes, pagerduty};
+use engine::ingest::cloudwatch::firehose::{self, Request};
+use engine::ingest::cloudwatch::poll::{self, CloudwatchConfig, CredentialsPlace, Metrics};
 use engine::ingest::influx::{self, Precision};
+use engine::ingest::kafka::{self, Message};
 use engine::ingest::otlp::{self, Encoding, Streams};
-use engine::ingest::prometheus::{Limits, decode_v1};
+use engine::ingest::prometheus::{Limits, Version, decode};
 use engine::ingest::registry::Registry;
 use engine::ingest::signal::{SignalLimits, Signals};
 use engine::ingest::statsd::{Aggregator, StatsdConfig};
@@ -24,6 +27,7 @@ pub(crate) type Target = (&'static str, fn(&[u8]));
 /// All of them.
 pub(crate) const TARGETS: &[Target] = &[
     ("remote_write_v1", remote_write_v1),
+    ("remote_write_v2", remote_write_v2),
     ("otlp_metrics", otlp_metrics),
     ("otlp_metrics_json", otlp_metrics_json),
     ("otlp_logs", otlp_logs),
@@ -37,6 +41,12 @@ pub(crate) const TARGETS: &[Target] = &[
     ("statsd", statsd_lines),
     ("alerts", alerts),
     ("changes", changes),
+    ("firehose", firehose_body),
+    ("firehose_record", firehose_record),
+    ("cloudwatch_list", cloudwatch_list),
+    ("cloudwatch_data", cloudwatch_data),
+    ("kafka", kafka_message),
+    ("kubernetes", kubernetes_event),
     ("csv_metrics", csv_metrics),
     ("calendar", calendar),
     ("log_segment", log_segment),
@@ -69,14 +79,22 @@ fn bounded(signals: &Signals, bytes: usize) {
     assert!(records <= bytes + 1, "{records} records out of {bytes} bytes");
 }
 
-fn remote_write_v1(bytes: &[u8]) {
+fn remote_write(version: Version, bytes: &[u8]) {
     // As it is sent, and the inside alone: few mutations of a snappy block are one.
     let wrapped = snap::raw::Encoder::new().compress_vec(bytes);
     for body in [Some(bytes.to_vec()), wrapped.ok()].into_iter().flatten() {
-        if let Ok(batch) = decode_v1(&body, &limits(), &Registry::default()) {
-            sound(&batch);
+        if let Ok(found) = decode(version, &body, &limits(), &Registry::default()) {
+            sound(&found.into_batch());
         }
     }
+}
+
+fn remote_write_v1(bytes: &[u8]) {
+    remote_write(Version::One, bytes);
+}
+
+fn remote_write_v2(bytes: &[u8]) {
+    remote_write(Version::Two, bytes);
 }
 
 fn metrics(bytes: &[u8], encoding: Encoding) {
@@ -181,6 +199,95 @@ fn changes(bytes: &[u8]) {
     let _ = grafana::decode_graphite(bytes, NOW);
     let _ = pagerduty::routing_key(bytes);
     let _ = pagerduty::decode(bytes, NOW);
+}
+
+fn firehose_body(bytes: &[u8]) {
+    let common = firehose::common_attributes(&String::from_utf8_lossy(bytes)).unwrap_or_default();
+    if let Ok(request) = Request::parse(bytes, None) {
+        let delivery = request.decode(&common, &Registry::default());
+        assert!(delivery.bad_records <= request.records() as u64);
+        sound(&delivery.batch);
+    }
+}
+
+fn firehose_record(bytes: &[u8]) {
+    sound(&firehose::decode_record(bytes, &Registry::default()).batch);
+}
+
+fn cloudwatch_config() -> CloudwatchConfig {
+    CloudwatchConfig {
+        name: "cloudwatch".to_owned(),
+        region: "eu-west-1".to_owned(),
+        endpoint: None,
+        namespaces: vec!["AWS/EC2".to_owned()],
+        metrics: Vec::new(),
+        dimensions: [("InstanceId".to_owned(), String::new())].into(),
+        statistics: vec!["Average".to_owned(), "p99.9".to_owned()],
+        period_ms: 60_000,
+        delay_ms: 0,
+        account: "42".to_owned(),
+        max_metrics: 100,
+        credentials: CredentialsPlace::Usual,
+    }
+}
+
+fn cloudwatch_list(bytes: &[u8]) {
+    let (config, mut metrics) = (cloudwatch_config(), Metrics::default());
+    if metrics.add(bytes, &config).is_ok() {
+        assert!(metrics.len() <= config.max_metrics);
+        for question in metrics.questions(&config, NOW, NOW) {
+            let _ = question.body(None);
+        }
+    }
+}
+
+fn cloudwatch_data(bytes: &[u8]) {
+    let listed = br#"{"Metrics":[{"Namespace":"AWS/EC2","MetricName":"CPUUtilization","Dimensions":[{"Name":"InstanceId","Value":"i-1"}]}]}"#;
+    let (config, mut metrics) = (cloudwatch_config(), Metrics::default());
+    metrics.add(listed, &config).expect("a list as CloudWatch sends it");
+    let _ = poll::next_token(bytes);
+    for question in metrics.questions(&config, NOW, NOW) {
+        if let Ok(batch) = poll::batch(&[(&question, bytes.to_vec())], &Registry::default()) {
+            sound(&batch);
+        }
+    }
+}
+
+/// The content type up to the first line break, then the payload, in every format but those that have a target of their own.
+fn kafka_message(bytes: &[u8]) {
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let (kind, payload) = bytes.split_at(end);
+    let kind = String::from_utf8_lossy(kind);
+    let message = Message {
+        topic: kind.to_string(),
+        partition: 1,
+        offset: i64::MAX,
+        at: Some(NOW),
+        content_type: Some(kind.to_string()),
+        payload: payload.get(1..).unwrap_or_default().to_vec(),
+    };
+    let _ = (kafka::kind_of_topic(&message.topic), message.place());
+    bounded(&kafka::line(&message, &SignalLimits::default(), NOW), bytes.len());
+    let version = message.remote_write_version();
+    if let Ok(named) = version {
+        remote_write(named.unwrap_or(Version::One), &message.payload);
+    }
+}
+
+fn kubernetes_event(bytes: &[u8]) {
+    let mut rollouts = kubernetes::Rollouts::new(kubernetes::Kind::Deployment);
+    // Events of a watch are lines.
+    for line in bytes.split(|byte| *byte == b'\n') {
+        match kubernetes::event(line) {
+            Ok((kubernetes::Event::There(workload), _)) => {
+                let _ = rollouts.there(workload, NOW);
+            }
+            Ok((kubernetes::Event::Gone(workload), _)) => {
+                let _ = rollouts.gone(&workload, NOW);
+            }
+            _ => {}
+        }
+    }
 }
 
 fn csv_metrics(bytes: &[u8]) {

@@ -25,7 +25,7 @@ use crate::secrets::Secret;
 use arrive::Arrivals;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{any, get, post};
@@ -41,6 +41,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch as signal};
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate as _};
 use wire::status::Identity;
 
 /// Requests that end after the stop signal get this long; then connections are cut.
@@ -59,6 +60,8 @@ pub(crate) struct App {
     arrivals: Arc<Arrivals>,
     /// By which senders of webhooks are known.
     secrets: Arc<WebhookSecrets<Secret>>,
+    /// Deliveries of Firehose that were taken.
+    delivered: Arc<receivers::Delivered>,
 }
 
 impl App {
@@ -100,6 +103,7 @@ pub fn router(config: ServeConfig, backend: Arc<dyn Backend>, stopping: signal::
         limits: config.write_limits,
         arrivals: Arc::new(Arrivals::new(config.write_limits.read_timeout)),
         secrets: Arc::new(config.secrets),
+        delivered: Arc::default(),
     };
     let known = Router::new()
         .route("/api/query", post(api::query).fallback(reply::method_not_allowed))
@@ -142,7 +146,7 @@ pub fn router(config: ServeConfig, backend: Arc<dyn Backend>, stopping: signal::
     router
         .layer(middleware::from_fn_with_state(app.clone(), session::same_site))
         .layer(middleware::from_fn(security_headers))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(may_be_compressed)))
         .with_state(app)
 }
 
@@ -196,6 +200,11 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Whether the reader of an answer knows what to do with a compressed one.
+fn may_be_compressed(_: StatusCode, _: Version, _: &HeaderMap, answer: &Extensions) -> bool {
+    answer.get::<receivers::AsIs>().is_none()
 }
 
 /// Headers that every answer carries.

@@ -74,6 +74,7 @@ pub fn read(places: &WebhookSecrets<SecretPlace>) -> Result<WebhookSecrets<Secre
         gitlab: one("gitlab", &places.gitlab)?,
         grafana: one("grafana", &places.grafana)?,
         pagerduty: one("pagerduty", &places.pagerduty)?,
+        firehose: one("firehose", &places.firehose)?,
     })
 }
 

@@ -13,6 +13,7 @@ mod demo;
 mod desktop;
 mod faults;
 mod fuzz;
+mod kafka;
 mod models;
 mod peers;
 mod setup;

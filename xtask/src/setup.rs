@@ -46,12 +46,16 @@ const fn need(package: &'static str, probe: Probe, purpose: &'static str) -> Nee
     }
 }
 
-/// A C compiler, for the embedded SQLite and the TLS library.
-pub(crate) const BUILD: &[Need] = &[need(
-    "build-essential",
-    Probe::Program("cc"),
-    "compile the embedded SQLite",
-)];
+/// A C compiler, for the embedded SQLite, the TLS libraries and the client of Kafka.
+pub(crate) const BUILD: &[Need] = &[
+    need("build-essential", Probe::Program("cc"), "compile the embedded SQLite"),
+    need("make", Probe::Program("make"), "compile the client of Kafka"),
+    need(
+        "perl",
+        Probe::Program("perl"),
+        "configure OpenSSL, for the client of Kafka",
+    ),
+];
 
 /// Debian's Rust with the sources of its standard library: compiles to WASM where rustup has no such target to offer.
 pub(crate) const WASM_DEBIAN: &[Need] = &[
@@ -94,6 +98,13 @@ pub(crate) const PROMETHEUS: &[Need] = &[
     ),
     need("python3-statsd", Probe::Package, "a StatsD client sends to Halo"),
     need("python3-influxdb", Probe::Package, "an InfluxDB client writes to Halo"),
+];
+
+/// A real broker of Kafka, which Maven fetches, and a client that sends to it.
+pub(crate) const KAFKA: &[Need] = &[
+    need("default-jre-headless", Probe::Program("java"), "run a broker of Kafka"),
+    need("maven", Probe::Program("mvn"), "fetch the broker"),
+    need("kcat", Probe::Program("kcat"), "a Kafka client sends to Halo"),
 ];
 
 /// A real browser and what drives it.

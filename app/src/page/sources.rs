@@ -156,6 +156,7 @@ fn Connect() -> impl IntoView {
     let otlp = format!("OTEL_EXPORTER_OTLP_ENDPOINT={origin}\nOTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf");
     let host = origin.split("://").nth(1).unwrap_or(&origin);
     let alerts = format!("alerting:\n  alertmanagers:\n    - static_configs:\n        - targets: [\"{host}\"]");
+    let firehose = format!("{origin}/api/webhooks/firehose");
     let deploy = format!(
         "curl -X POST {origin}/api/deploys \\\n  -H 'content-type: application/json' \\\n  -d '{{\"entity\": \"checkout\", \"version\": \"v2.3\"}}'"
     );
@@ -166,6 +167,7 @@ fn Connect() -> impl IntoView {
             <Snippet title="Its alerts too, in prometheus.yml" text=alerts />
             <Snippet title="Grafana, the URL of a data source of type Prometheus" text=origin.clone() />
             <Snippet title="OpenTelemetry, in the environment of an application" text=otlp />
+            <Snippet title="CloudWatch metric streams, the endpoint of a Firehose" text=firehose />
             <Snippet title="Deploys, from your pipeline" text=deploy />
         </section>
     }

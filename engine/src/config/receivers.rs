@@ -1,7 +1,7 @@
 //! `[webhooks.*]`, `[statsd]`
 //!
 //! ```toml
-//! [webhooks.github]                # also gitlab, grafana, pagerduty
+//! [webhooks.github]                # also gitlab, grafana, pagerduty, firehose
 //! secret_file = "/run/secrets/github"   # or secret_env = "HALO_GITHUB_SECRET"
 //!
 //! [statsd]
@@ -38,6 +38,8 @@ pub struct WebhookSecrets<T> {
     pub grafana: Option<T>,
     /// Sent along: the `routing_key` of a change event.
     pub pagerduty: Option<T>,
+    /// Sent along: `X-Amz-Firehose-Access-Key`.
+    pub firehose: Option<T>,
 }
 
 impl<T> Default for WebhookSecrets<T> {
@@ -47,6 +49,7 @@ impl<T> Default for WebhookSecrets<T> {
             gitlab: None,
             grafana: None,
             pagerduty: None,
+            firehose: None,
         }
     }
 }
@@ -59,6 +62,7 @@ pub struct RawWebhooks {
     pub gitlab: Option<RawSecret>,
     pub grafana: Option<RawSecret>,
     pub pagerduty: Option<RawSecret>,
+    pub firehose: Option<RawSecret>,
 }
 
 /// Exactly one of the two.
@@ -97,6 +101,7 @@ pub(super) fn webhooks(raw: RawWebhooks, problems: &mut Vec<String>) -> WebhookS
         gitlab: place("gitlab", raw.gitlab),
         grafana: place("grafana", raw.grafana),
         pagerduty: place("pagerduty", raw.pagerduty),
+        firehose: place("firehose", raw.firehose),
     }
 }
 

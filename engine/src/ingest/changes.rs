@@ -8,6 +8,7 @@ pub mod cdevents;
 pub mod github;
 pub mod gitlab;
 pub mod grafana;
+pub mod kubernetes;
 pub mod pagerduty;
 
 use wire::Timestamp;

@@ -25,8 +25,10 @@ pub use streams::{Plan, Streams};
 
 use crate::ingest::json_size;
 use crate::ingest::prometheus::reader::{Reader, Wire};
+pub(in crate::ingest) use resource::attributes_within as resource_attributes;
 use std::borrow::Cow;
 use value::Malformed;
+pub(in crate::ingest) use value::{key_value, text as value_text};
 
 /// How a request is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +60,11 @@ fn protobuf<T: json::Request>(body: &[u8], encoding: Encoding) -> Result<Cow<'_,
 }
 
 /// Calls `take` with every field of this number that holds bytes.
-fn each(body: &[u8], number: u64, mut take: impl FnMut(&[u8]) -> Result<(), Malformed>) -> Result<(), Malformed> {
+pub(in crate::ingest) fn each(
+    body: &[u8],
+    number: u64,
+    mut take: impl FnMut(&[u8]) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
     let mut reader = Reader::new(body);
     while let Some((field, content)) = reader.next()? {
         if let (true, Wire::Bytes(bytes)) = (field == number, content) {

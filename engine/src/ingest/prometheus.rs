@@ -22,6 +22,9 @@ use decoder::Decoder;
 /// The NaN that says "this series has ended". Told apart from ordinary NaN by its bits.
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
 
+/// The content type of a request, without its parameters.
+pub const CONTENT_TYPE: &str = "application/x-protobuf";
+
 /// Limits on one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -58,6 +61,34 @@ impl Version {
             Self::Two => "io.prometheus.write.v2.Request",
         }
     }
+
+    /// The version that a content type names; 1 where it has no `proto`.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the sender.
+    pub fn of_content_type(kind: &str) -> Result<Self, String> {
+        let mut parts = kind.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default();
+        if !essence.eq_ignore_ascii_case(CONTENT_TYPE) {
+            return Err(format!("content type must be {CONTENT_TYPE}, got {kind:?}"));
+        }
+        let mut version = Self::One;
+        for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+            if !key.trim().eq_ignore_ascii_case("proto") {
+                continue;
+            }
+            let named = value.trim().trim_matches('"');
+            let known = [Self::One, Self::Two];
+            version = known.into_iter().find(|v| v.message() == named).ok_or_else(|| {
+                format!(
+                    "unknown message {named:?}; this takes {} and {}",
+                    Self::One.message(),
+                    Self::Two.message()
+                )
+            })?;
+        }
+        Ok(version)
+    }
 }
 
 /// Why a whole request is refused.
@@ -67,6 +98,8 @@ pub enum DecodeError {
     BadSnappy(String),
     #[error("the body is not a {message}: {problem}")]
     BadProtobuf { message: &'static str, problem: String },
+    #[error("the body is a {}, yet its content type says {}", Version::Two.message(), Version::One.message())]
+    OtherVersion,
     #[error("the body is {bytes} bytes after decompression, the limit is {limit}: lower max_samples_per_send")]
     TooLarge { bytes: usize, limit: usize },
 }
@@ -142,6 +175,9 @@ pub fn decode(version: Version, body: &[u8], limits: &Limits, registry: &Registr
     let declared = registry.declared();
     registry.with_known(|known| {
         let mut decoder = Decoder::new(limits, known, &declared);
+        if version == Version::One && v1::is_v2(&plain) {
+            return Err(DecodeError::OtherVersion);
+        }
         let read = match version {
             Version::One => decoder.request_v1(&plain),
             Version::Two => decoder.request_v2(&plain),

@@ -1,14 +1,17 @@
 //! The engine: starts the threads, owns the log and the store, and is the one facade for servers, desktop and tests.
 
 mod backfill;
+mod cloudwatch;
 mod guard;
 mod history;
 mod inbox;
 mod intake;
+mod kafka;
 mod promql;
 mod query;
 mod remote_write;
 mod restore;
+mod rollouts;
 mod scrape;
 mod sources;
 mod task;
@@ -34,6 +37,7 @@ use crate::detect::Models;
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::ingest::exemplar::Exemplars;
+use crate::ingest::kafka::Progress;
 use crate::ingest::registry::Registry;
 use crate::store::Store;
 use crate::store::log::Log;
@@ -94,6 +98,8 @@ pub struct Engine {
     kill_switch: Arc<AtomicBool>,
     trainer: mpsc::Sender<ModelsOrder>,
     models: Shelf,
+    /// Where the sources stand that are read from Kafka.
+    feeds: Arc<Progress>,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -164,6 +170,7 @@ impl Engine {
             kill_switch: coordinator.kill_switch(),
             trainer,
             models: Shelf::new(model_store, current),
+            feeds: Arc::default(),
             stop,
             tasks: Mutex::new(JoinSet::new()),
             clock,
@@ -206,7 +213,7 @@ impl Engine {
 
     /// The engine's own metrics in the Prometheus text format.
     pub fn metrics_text(&self) -> String {
-        crate::telemetry::metrics_text(&self.status())
+        crate::telemetry::metrics_text(&self.status()) + &self.feeds.metrics_text()
     }
 
     /// Series by id, shared by all decoders.

@@ -121,9 +121,36 @@ const ENTITY_LABELS: &[&str] = &[
     "job",
 ];
 
-/// The entity that labels name, the best label first; `None`: none of them does.
+/// Dimensions of CloudWatch that name one thing, the narrowest first.
+const DIMENSIONS: &[&str] = &[
+    "dimension_ServiceName",
+    "dimension_InstanceId",
+    "dimension_DBInstanceIdentifier",
+    "dimension_DBClusterIdentifier",
+    "dimension_CacheClusterId",
+    "dimension_FunctionName",
+    "dimension_TableName",
+    "dimension_QueueName",
+    "dimension_TopicName",
+    "dimension_StreamName",
+    "dimension_BucketName",
+    "dimension_DomainName",
+    "dimension_ApiName",
+    "dimension_LoadBalancer",
+    "dimension_LoadBalancerName",
+    "dimension_AutoScalingGroupName",
+    "dimension_ClusterName",
+    "dimension_Cluster_Name",
+];
+
+/// The entity that labels name, the best label first; `None`: none of them does. Every other label of CloudWatch's metrics names the
+/// exporter that asked for them, or the pod that it runs in.
 pub fn entity_of<'a>(label: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
-    ENTITY_LABELS.iter().find_map(|name| label(name))
+    // An alert has the labels of its metric without the name.
+    let is_cloudwatch = label("__name__").is_none_or(|name| name.starts_with("aws_"));
+    let dimensions = if is_cloudwatch { DIMENSIONS } else { &[] };
+    let named = label(ENTITY_LABELS[0]).or_else(|| dimensions.iter().find_map(|name| label(name)));
+    named.or_else(|| ENTITY_LABELS.iter().find_map(|name| label(name)))
 }
 
 /// Reads entity, metric, class and, as far as the name tells it, kind out of a label set.
@@ -180,5 +207,53 @@ mod tests {
         hasher.label(b"a", b"b");
         assert!(hasher.is_unambiguous());
         assert_eq!(hasher.finish(), id);
+    }
+
+    #[track_caller]
+    fn check_entity(labels: &[(&str, &str)], expected: Option<&str>) {
+        let found = entity_of(|name| labels.iter().find(|(known, _)| *known == name).map(|(_, value)| *value));
+        assert_eq!(found, expected, "{labels:?}");
+    }
+
+    #[test]
+    fn a_metric_of_cloudwatch_is_of_what_its_dimensions_name_and_no_other_series_is() {
+        // As YACE is scraped in a cluster: these labels are the exporter's.
+        let exporter = [
+            ("pod", "yace-0"),
+            ("service", "yace"),
+            ("instance", "10.0.0.1:5000"),
+            ("job", "yace"),
+        ];
+        let with = |own: &[(&'static str, &'static str)]| [own, &exporter].concat();
+        let cpu = ("__name__", "aws_ec2_cpuutilization_average");
+        check_entity(&with(&[cpu, ("dimension_InstanceId", "i-1")]), Some("i-1"));
+        let connections = ("__name__", "aws_rds_database_connections_average");
+        check_entity(
+            &with(&[connections, ("dimension_DBInstanceIdentifier", "orders")]),
+            Some("orders"),
+        );
+        let ecs = [("dimension_ClusterName", "shop"), ("dimension_ServiceName", "cart")];
+        check_entity(
+            &with(&[&[("__name__", "aws_ecs_cpuutilization_average")][..], &ecs].concat()),
+            Some("cart"),
+        );
+        // An alert about it.
+        check_entity(
+            &with(&[("alertname", "Busy"), ("dimension_InstanceId", "i-1")]),
+            Some("i-1"),
+        );
+        // Somebody has said it.
+        check_entity(
+            &with(&[cpu, ("entity", "web"), ("dimension_InstanceId", "i-1")]),
+            Some("web"),
+        );
+        // Nothing that names one thing, or not of CloudWatch.
+        check_entity(&with(&[cpu, ("dimension_ImageId", "ami-1")]), Some("yace"));
+        check_entity(
+            &with(&[("__name__", "up"), ("dimension_InstanceId", "i-1")]),
+            Some("yace"),
+        );
+        check_entity(&[("__name__", "up"), ("instance", "a:1")], Some("a:1"));
+        check_entity(&[("__name__", "up"), ("dimension_InstanceId", "i-1")], None);
     }
 }

@@ -8,8 +8,10 @@
 mod alerts;
 mod annotations;
 mod changes;
+mod firehose;
 
 pub(super) use alerts::receive;
+pub(super) use firehose::{AsIs, Delivered};
 
 use super::App;
 use super::reply::{self, Failure};
@@ -84,13 +86,18 @@ pub(super) fn signed() -> Router<App> {
                 .fallback(reply::method_not_allowed),
         )
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        // This one reads its body itself, and takes more.
+        .route(
+            "/api/webhooks/firehose",
+            post(firehose::receive).fallback(reply::method_not_allowed),
+        )
 }
 
 /// A format: how it is counted, and what it is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Receiver {
     pub(super) source: &'static str,
-    /// `changes` or `alerts`.
+    /// `changes`, `alerts` or `samples`.
     pub(super) kind: &'static str,
 }
 
@@ -149,7 +156,10 @@ impl Receiver {
             };
         }
         if !headers.contains_key(header::AUTHORIZATION) {
-            let table = self.source.split('_').next().unwrap_or_default();
+            let table = match self.source {
+                engine::ingest::cloudwatch::SOURCE => "firehose",
+                source => source.split('_').next().unwrap_or_default(),
+            };
             let problem = format!(
                 "{} is off: set secret_file or secret_env in [webhooks.{table}], or send an operator's token",
                 self.source

@@ -141,31 +141,7 @@ async fn take(
 /// The schema follows from the content type alone; a missing one means v1, as does a missing `proto`.
 fn check_headers(headers: &HeaderMap) -> Result<Version, String> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let mut version = Version::One;
-    if let Some(kind) = text(header::CONTENT_TYPE) {
-        let mut parts = kind.split(';').map(str::trim);
-        if !parts
-            .next()
-            .unwrap_or_default()
-            .eq_ignore_ascii_case("application/x-protobuf")
-        {
-            return Err(format!("content type must be application/x-protobuf, got {kind:?}"));
-        }
-        for (key, value) in parts.filter_map(|part| part.split_once('=')) {
-            if !key.trim().eq_ignore_ascii_case("proto") {
-                continue;
-            }
-            let named = value.trim().trim_matches('"');
-            let known = [Version::One, Version::Two];
-            version = known.into_iter().find(|v| v.message() == named).ok_or_else(|| {
-                format!(
-                    "unknown message {named:?}; this takes {} and {}",
-                    Version::One.message(),
-                    Version::Two.message()
-                )
-            })?;
-        }
-    }
+    let version = text(header::CONTENT_TYPE).map_or(Ok(Version::One), Version::of_content_type)?;
     match text(header::CONTENT_ENCODING) {
         None => Ok(version),
         Some(encoding) if encoding.eq_ignore_ascii_case("snappy") => Ok(version),

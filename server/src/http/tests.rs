@@ -142,7 +142,7 @@ impl Handle for StubHandle {
 
 struct Answer {
     status: StatusCode,
-    headers: axum::http::HeaderMap,
+    headers: HeaderMap,
     text: String,
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use super::count::{self, Tally};
 use super::{Outcome, TestArgs};
 use crate::setup::{self, Need};
-use crate::{browser, cuda, peers, shell, tidy, web};
+use crate::{browser, cuda, kafka, peers, shell, tidy, web};
 
 /// One named step of the whole.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +81,7 @@ pub(crate) const STEPS: &[Step] = &[
         name: "real",
         what: "real senders write to halo; kill -9, a full disk and other faults lose nothing",
         after: &["setup", "build"],
-        limit: minutes(10),
+        limit: minutes(15),
         run: real,
     },
     Step {
@@ -115,8 +115,10 @@ fn setup(args: &TestArgs, _: Duration) -> (Outcome, Tally) {
             println!("{error:#}");
         }
     }
-    if let Err(error) = otel(args) {
-        println!("{error:#}");
+    for peer in [otel(args), aws(args), kafka::jars(args.setup)] {
+        if let Err(error) = peer {
+            println!("{error:#}");
+        }
     }
     let result = setup::ensure(setup::BUILD, args.setup).and_then(|()| components(args));
     (outcome(result), Tally::default())
@@ -129,6 +131,16 @@ fn otel(args: &TestArgs) -> Result<PathBuf> {
     anyhow::ensure!(
         shell::read(Command::new(&python).args(["-c", imports])).is_some(),
         "the SDK of OpenTelemetry could not be installed: see the output of pip above"
+    );
+    Ok(python)
+}
+
+/// A stand-in for the services of AWS and their own client, in an environment of its own.
+fn aws(args: &TestArgs) -> Result<PathBuf> {
+    let python = peers::environment("aws", "tests/real/aws/requirements.txt", "about 250 MB", args.setup)?;
+    anyhow::ensure!(
+        shell::read(Command::new(&python).args(["-c", "import boto3, moto.server"])).is_some(),
+        "moto could not be installed: see the output of pip above"
     );
     Ok(python)
 }
@@ -215,17 +227,22 @@ fn unit(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
 
 fn real(args: &TestArgs, limit: Duration) -> (Outcome, Tally) {
     // Without it, the tests that need it say that they were skipped.
-    let otel = otel(args).map(|python| ("HALO_OTEL_PYTHON", python));
-    served(setup::PROMETHEUS, "real", otel.ok(), limit)
+    let peers = [
+        ("HALO_OTEL_PYTHON", otel(args)),
+        ("HALO_AWS_PYTHON", aws(args)),
+        ("HALO_KAFKA_JARS", kafka::jars(args.setup)),
+    ];
+    let peers = peers.into_iter().filter_map(|(name, place)| Some((name, place.ok()?)));
+    served(setup::PROMETHEUS, "real", peers.collect(), limit)
 }
 
 fn desktop(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
     let needs = [setup::DESKTOP, setup::WINDOW].concat();
-    served(&needs, "desktop", None, limit)
+    served(&needs, "desktop", Vec::new(), limit)
 }
 
-/// Runs the tests in `tests/NAME/` that work on the built programs and on real servers, with one more variable.
-fn served(needs: &[Need], name: &str, variable: Option<(&str, PathBuf)>, limit: Duration) -> (Outcome, Tally) {
+/// Runs the tests in `tests/NAME/` that work on the built programs and on real servers, with more variables.
+fn served(needs: &[Need], name: &str, variables: Vec<(&str, PathBuf)>, limit: Duration) -> (Outcome, Tally) {
     if let Some(reason) = lacking(needs) {
         return (Outcome::Skipped(reason), Tally::default());
     }
@@ -236,7 +253,7 @@ fn served(needs: &[Need], name: &str, variable: Option<(&str, PathBuf)>, limit: 
     let mut test = Command::new(test);
     test.current_dir(shell::root().join("tests"))
         .args(["--test-threads", "1", "--show-output"])
-        .envs(variable);
+        .envs(variables);
     let (outcome, output) = finished(with_programs(&mut test), limit);
     (
         outcome,

@@ -26,7 +26,7 @@ const PROMOTED: [&str; 13] = [
 ];
 
 /// Label names and values.
-pub(super) type Pairs = Vec<(String, String)>;
+pub(in crate::ingest) type Pairs = Vec<(String, String)>;
 
 /// A resource as labels.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +51,7 @@ pub(super) fn attributes(resource: &[u8]) -> Result<Pairs, Malformed> {
 }
 
 /// The resource among the fields of a `ResourceMetrics`, `ResourceLogs` or `ResourceSpans`, wherever it stands.
-pub(super) fn attributes_within(body: &[u8]) -> Result<Pairs, Malformed> {
+pub(in crate::ingest) fn attributes_within(body: &[u8]) -> Result<Pairs, Malformed> {
     let mut reader = Reader::new(body);
     while let Some((field, content)) = reader.next()? {
         if let (1, Wire::Bytes(resource)) = (field, content) {

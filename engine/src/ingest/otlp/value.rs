@@ -11,10 +11,10 @@ use std::fmt::Write as _;
 const MAX_DEPTH: usize = 16;
 
 /// A malformed field.
-pub(super) type Malformed = &'static str;
+pub(in crate::ingest) type Malformed = &'static str;
 
 /// A `KeyValue`: the key and the bytes of the value.
-pub(super) fn key_value(body: &[u8]) -> Result<(&str, &[u8]), Malformed> {
+pub(in crate::ingest) fn key_value(body: &[u8]) -> Result<(&str, &[u8]), Malformed> {
     let (mut key, mut value) = (&body[..0], &body[..0]);
     let mut reader = Reader::new(body);
     while let Some((field, content)) = reader.next()? {
@@ -28,7 +28,7 @@ pub(super) fn key_value(body: &[u8]) -> Result<(&str, &[u8]), Malformed> {
 }
 
 /// A value as text. A string is itself, without quotes.
-pub(super) fn text(body: &[u8]) -> Result<String, Malformed> {
+pub(in crate::ingest) fn text(body: &[u8]) -> Result<String, Malformed> {
     let mut out = String::new();
     write(body, &mut out, 0)?;
     Ok(out)

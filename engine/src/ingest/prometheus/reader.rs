@@ -62,6 +62,15 @@ impl<'a> Reader<'a> {
         Ok(Some((tag >> 3, content)))
     }
 
+    /// The next message, where messages stand one after the other, each after its length.
+    pub(in crate::ingest) fn prefixed(&mut self) -> Result<&'a [u8], &'static str> {
+        let length = usize::try_from(self.varint()?).map_err(|_| "a length is out of range")?;
+        let split = self.rest.split_at_checked(length);
+        let (bytes, rest) = split.ok_or("a message is cut off")?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
     /// The next number, where numbers stand without a field: packed ones.
     #[inline(always)]
     pub(in crate::ingest) fn varint(&mut self) -> Result<u64, &'static str> {

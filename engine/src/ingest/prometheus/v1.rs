@@ -4,6 +4,12 @@ use super::decoder::{Decoder, Malformed, Pair, Raw, metric_type};
 use super::reader::{Reader, Wire};
 use wire::Timestamp;
 
+/// Whether the first field is one that version 2 alone has: the numbers of the two have nothing in common, so that none is read as
+/// the other and found empty.
+pub(super) fn is_v2(body: &[u8]) -> bool {
+    matches!(Reader::new(body).next(), Ok(Some((4 | 5, Wire::Bytes(_)))))
+}
+
 impl<'a> Decoder<'a> {
     pub(super) fn request_v1(&mut self, body: &'a [u8]) -> Result<(), Malformed> {
         let mut reader = Reader::new(body);

@@ -121,18 +121,23 @@ impl Engine {
     /// # Errors
     /// [`TakeError`]; nothing of the request was taken. Of [`Error::Unavailable`] alone it helps to send it again.
     pub async fn take(&self, payload: Payload, body: &[u8]) -> Result<IngestReport, TakeError> {
+        self.take_as(payload.source(), payload, body).await
+    }
+
+    /// The same of a source with this name.
+    pub(super) async fn take_as(&self, source: &str, payload: Payload, body: &[u8]) -> Result<IngestReport, TakeError> {
         let limits = &self.config.signals.limits;
         let now = self.now();
         let max_bytes = self.max_request_bytes();
         let signals = match payload {
-            Payload::OtlpMetrics(encoding) => return self.take_metrics(payload.source(), encoding, body).await,
+            Payload::OtlpMetrics(encoding) => return self.take_metrics(source, encoding, body).await,
             Payload::OtlpLogs(encoding) => otlp::decode_logs(body, encoding, limits, now)?,
             Payload::OtlpSpans(encoding) => otlp::decode_spans(body, encoding, limits)?,
             Payload::Loki(Encoding::Protobuf) => loki::decode_protobuf(body, max_bytes, limits)?,
             Payload::Loki(Encoding::Json) => loki::decode_json(body, limits)?,
             Payload::JsonLogs => json_lines::decode(body, limits, now)?,
         };
-        Ok(self.take_signals(payload.source(), signals, now).await?)
+        Ok(self.take_signals(source, signals, now).await?)
     }
 
     async fn take_metrics(&self, source: &str, encoding: Encoding, body: &[u8]) -> Result<IngestReport, TakeError> {
@@ -149,7 +154,13 @@ impl Engine {
         Ok(report)
     }
 
-    async fn take_signals(&self, source: &str, mut signals: Signals, now: Timestamp) -> Result<IngestReport> {
+    /// Takes lines and spans; returns once they are kept.
+    pub(super) async fn take_signals(
+        &self,
+        source: &str,
+        mut signals: Signals,
+        now: Timestamp,
+    ) -> Result<IngestReport> {
         let keep = self.config.signals.retention;
         let mut rejections = std::mem::take(&mut signals.rejections);
         rejections.extend(out_of_time(&mut signals.logs, keep.logs, now, |log| log.at));

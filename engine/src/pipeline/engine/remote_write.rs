@@ -37,12 +37,23 @@ impl Engine {
     /// outcome.
     pub async fn remote_write(&self, version: Version, body: &[u8]) -> WriteOutcome {
         let mut written = Written::default();
-        let result = self.write_parts(version, body, &mut written).await;
+        let result = self.write_parts(SOURCE, version, body, &mut written).await;
         WriteOutcome { written, result }
+    }
+
+    /// The same of a source with this name.
+    pub(super) async fn remote_write_as(
+        &self,
+        source: &str,
+        version: Version,
+        body: &[u8],
+    ) -> Result<IngestReport, WriteError> {
+        self.write_parts(source, version, body, &mut Written::default()).await
     }
 
     async fn write_parts(
         &self,
+        source: &str,
         version: Version,
         body: &[u8],
         written: &mut Written,
@@ -54,14 +65,14 @@ impl Engine {
             told,
         } = decode(version, body, &self.config.limits.request, self.registry())?;
         let mut report = self
-            .write_part(samples, |_, refused| {
+            .write_part(source, samples, |_, refused| {
                 written.samples = told.samples.saturating_sub(refused)
             })
             .await?;
         if told.histograms > 0 || !histograms.batch.rejections.is_empty() {
             // The parts of a histogram are of one time, so they are taken or refused together.
             let more = self
-                .write_part(histograms, |taken, refused| {
+                .write_part(source, histograms, |taken, refused| {
                     written.histograms = share(told.histograms, taken, refused);
                 })
                 .await?;
@@ -77,7 +88,7 @@ impl Engine {
                 example: "an exemplar that is no newer than the last one of its series".to_owned(),
             };
             let order = Order::Refused {
-                source: SOURCE.into(),
+                source: source.into(),
                 rejections: vec![rejection],
             };
             // An error means that the engine is shutting down, and its counters with it.
@@ -87,13 +98,13 @@ impl Engine {
     }
 
     /// Takes samples or histograms, and says how many samples of them were taken and how many the engine refused.
-    async fn write_part(&self, metrics: Metrics, mut told: impl FnMut(u64, u64)) -> Result<IngestReport> {
+    async fn write_part(&self, source: &str, metrics: Metrics, mut told: impl FnMut(u64, u64)) -> Result<IngestReport> {
         let errors = |rejections: &[Rejection]| -> u64 {
             let errors = rejections.iter().filter(|rejection| rejection.reason.is_error());
             errors.map(|rejection| rejection.samples).sum()
         };
         let of_decoder = errors(&metrics.batch.rejections);
-        let report = self.ingest_started(SOURCE, metrics).await?;
+        let report = self.ingest_started(source, metrics).await?;
         told(report.accepted, errors(&report.rejections).saturating_sub(of_decoder));
         Ok(report)
     }

@@ -1,4 +1,5 @@
-//! Sources that the engine itself reads: this host, a recording, StatsD, and `/metrics` of others.
+//! Sources that the engine itself reads: this host, a recording, StatsD, and `/metrics` of others; Kafka, CloudWatch and Kubernetes
+//! have files of their own.
 
 use super::Engine;
 use crate::config::ReplayConfig;
@@ -40,6 +41,19 @@ pub(super) fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, stopped: &wat
     if let Some(config) = &engine.config.statsd {
         tasks.spawn(listen_statsd(Arc::clone(engine), config.clone(), stopped.clone()));
     }
+    for config in &engine.config.cloudwatch {
+        tasks.spawn(stoppable(
+            super::cloudwatch::run(Arc::clone(engine), config.clone()),
+            stopped.clone(),
+        ));
+    }
+    if let Some(config) = &engine.config.kubernetes {
+        tasks.spawn(stoppable(
+            super::rollouts::run(Arc::clone(engine), config.clone()),
+            stopped.clone(),
+        ));
+    }
+    super::kafka::start(engine, tasks, stopped)?;
     for config in &engine.config.scrape {
         tasks.spawn(super::scrape::run(Arc::clone(engine), config.clone(), stopped.clone()));
     }

@@ -3,6 +3,7 @@
 mod events;
 mod guard;
 mod intake;
+mod kafka;
 mod models;
 mod ranges;
 mod remote_write;

@@ -24,7 +24,7 @@ const fn receiver(source: &'static str) -> Receiver {
 }
 
 /// A header as text; missing or not text: empty.
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers
         .get(name)
         .and_then(|value| value.to_str().ok())

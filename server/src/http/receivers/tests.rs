@@ -134,6 +134,7 @@ fn secrets() -> WebhookSecrets<Secret> {
         gitlab: secret(),
         grafana: secret(),
         pagerduty: Some(Secret::new("samplekeyhere")),
+        firehose: Some(Secret::new("stream key")),
     }
 }
 
@@ -383,3 +384,5 @@ async fn alerts_come_by_webhook_and_a_signature_holds() {
         400
     );
 }
+
+mod firehose;

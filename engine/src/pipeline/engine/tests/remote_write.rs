@@ -9,7 +9,7 @@ use std::time::Duration;
 const AT: i64 = 1_700_000_000_000;
 
 /// The requests that `ingest/prometheus/tests/oracle.go` made.
-fn golden(version: &str) -> Vec<u8> {
+pub(super) fn golden(version: &str) -> Vec<u8> {
     let text = include_str!("../../../ingest/prometheus/tests/golden.json");
     let golden: serde_json::Value = serde_json::from_str(text).unwrap();
     let hex = golden[version].as_str().unwrap().as_bytes();

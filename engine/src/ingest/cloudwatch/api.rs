@@ -1,0 +1,248 @@
+//! Asks CloudWatch: signed requests, tried again with growing pauses where AWS says that they come too fast.
+
+use super::credentials;
+use super::poll::{CloudwatchConfig, Metrics, Question, next_token};
+use crate::clock::Clock;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use wire::Timestamp;
+
+/// A question is asked so often before it is given up until the next period.
+const TRIES: u32 = 6;
+
+/// The pause after the first try; doubled after each.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Largest answer. One with 100,800 values, the most that CloudWatch gives, has 4 MB.
+const MAX_ANSWER_BYTES: usize = 32 << 20;
+
+/// Pages of one answer at most: a server that always names another must not keep this busy for ever.
+const MAX_PAGES: usize = 1000;
+
+const TYPE: &str = "application/x-amz-json-1.0";
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    #[error("{0}")]
+    Credentials(String),
+    #[error("{operation} was refused with {status} {kind}: {message}")]
+    Refused {
+        operation: &'static str,
+        status: u16,
+        kind: String,
+        message: String,
+    },
+    #[error("{operation} has no answer: {problem}")]
+    NoAnswer { operation: &'static str, problem: String },
+    #[error("{0}")]
+    Malformed(String),
+}
+
+impl AskError {
+    /// Whether the same may be answered in a moment.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::NoAnswer { .. } => true,
+            Self::Refused { status, kind, .. } => {
+                *status >= 500 || *status == 429 || ["Throttl", "LimitExceeded"].iter().any(|word| kind.contains(word))
+            }
+            Self::Credentials(_) | Self::Malformed(_) => false,
+        }
+    }
+}
+
+/// A region's API.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    config: CloudwatchConfig,
+    endpoint: String,
+    clock: Arc<dyn Clock>,
+    first_pause: Duration,
+}
+
+/// What AWS says of a request that it refuses.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    #[serde(rename = "__type")]
+    kind: String,
+    #[serde(alias = "Message")]
+    message: String,
+}
+
+impl Client {
+    /// A client for the region of `config`.
+    ///
+    /// # Errors
+    /// If the system has no TLS.
+    pub fn new(config: &CloudwatchConfig, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .connect_timeout(Duration::from_secs(10))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| error.to_string())?;
+        let region = &config.region;
+        let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+        let usual = || format!("https://monitoring.{region}.amazonaws.com{suffix}");
+        Ok(Self {
+            http,
+            endpoint: config.endpoint.clone().unwrap_or_else(usual),
+            config: config.clone(),
+            clock,
+            first_pause: FIRST_PAUSE,
+        })
+    }
+
+    /// Every metric of the namespaces, all pages.
+    ///
+    /// # Errors
+    /// [`AskError`]
+    pub async fn metrics(&self) -> Result<Metrics, AskError> {
+        let mut metrics = Metrics::default();
+        for namespace in &self.config.namespaces {
+            let mut token = None;
+            for _ in 0..MAX_PAGES {
+                let body = self.config.list(namespace, token.as_deref());
+                let page = self.ask("ListMetrics", &body).await?;
+                token = metrics.add(&page, &self.config).map_err(AskError::Malformed)?;
+                if token.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(metrics)
+    }
+
+    /// All pages of the answer to a question.
+    ///
+    /// # Errors
+    /// [`AskError`]
+    pub async fn data(&self, question: &Question<'_>) -> Result<Vec<Vec<u8>>, AskError> {
+        let (mut pages, mut token) = (Vec::new(), None);
+        while pages.len() < MAX_PAGES {
+            let page = self.ask("GetMetricData", &question.body(token.as_deref())).await?;
+            token = next_token(&page);
+            pages.push(page);
+            if token.is_none() {
+                break;
+            }
+        }
+        Ok(pages)
+    }
+
+    async fn ask(&self, operation: &'static str, body: &Value) -> Result<Vec<u8>, AskError> {
+        let body = body.to_string();
+        let mut pause = self.first_pause;
+        for _ in 1..TRIES {
+            match self.ask_once(operation, &body).await {
+                Err(error) if error.may_pass() => tracing::debug!(%error, "AWS is asked again"),
+                answer => return answer,
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        self.ask_once(operation, &body).await
+    }
+
+    async fn ask_once(&self, operation: &'static str, body: &str) -> Result<Vec<u8>, AskError> {
+        let no_answer = |error: reqwest::Error| AskError::NoAnswer {
+            operation,
+            problem: causes(&error),
+        };
+        let target = format!("GraniteServiceVersion20100801.{operation}");
+        let keys = credentials::read(&self.config.credentials).map_err(AskError::Credentials)?;
+        let signature = signature(
+            &self.endpoint,
+            &self.config.region,
+            &target,
+            body,
+            keys,
+            self.clock.now(),
+        )
+        .map_err(AskError::Credentials)?;
+        let mut request = self
+            .http
+            .post(&self.endpoint)
+            .header("content-type", TYPE)
+            .header("x-amz-target", target);
+        for (name, value) in signature {
+            request = request.header(name, value);
+        }
+        let mut response = request.body(body.to_owned()).send().await.map_err(no_answer)?;
+        let status = response.status();
+        let mut answer = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(no_answer)? {
+            answer.extend_from_slice(&part);
+            if answer.len() > MAX_ANSWER_BYTES {
+                return Err(AskError::Malformed(format!(
+                    "{operation} was answered with more than {MAX_ANSWER_BYTES} bytes"
+                )));
+            }
+        }
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let problem: Problem = serde_json::from_slice(&answer).unwrap_or_default();
+        Err(AskError::Refused {
+            operation,
+            status: status.as_u16(),
+            kind: problem.kind.rsplit('#').next().unwrap_or_default().to_owned(),
+            message: problem.message,
+        })
+    }
+}
+
+/// An error with what caused it: the outermost says only that the request failed.
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// The headers that make a request a signed one.
+fn signature(
+    endpoint: &str,
+    region: &str,
+    target: &str,
+    body: &str,
+    keys: aws_credential_types::Credentials,
+    now: Timestamp,
+) -> Result<Vec<(String, String)>, String> {
+    let identity = keys.into();
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or_default());
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name("monitoring")
+        .time(at)
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|error| error.to_string())?;
+    let headers = [("content-type", TYPE), ("x-amz-target", target)];
+    let request = SignableRequest::new(
+        "POST",
+        endpoint,
+        headers.into_iter(),
+        SignableBody::Bytes(body.as_bytes()),
+    );
+    let signed = request.and_then(|request| sign(request, &params.into()));
+    let (instructions, _) = signed.map_err(|error| error.to_string())?.into_parts();
+    let headers = instructions.headers();
+    Ok(headers
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests;
