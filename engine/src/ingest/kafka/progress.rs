@@ -77,7 +77,8 @@ impl Progress {
         }
         let line = |(topic, (partitions, behind)): (&str, (u64, Option<i64>))| {
             let behind = behind.map_or_else(|| "lag not known yet".to_owned(), |n| format!("{n} messages behind"));
-            format!("{topic}: {partitions} partitions, {behind}")
+            let plural = if partitions == 1 { "" } else { "s" };
+            format!("{topic}: {partitions} partition{plural}, {behind}")
         };
         topics.into_iter().map(line).collect::<Vec<_>>().join("; ")
     }
@@ -151,7 +152,7 @@ mod tests {
         progress.stands("k", lag.into_iter().collect());
         assert_eq!(
             progress.note("k"),
-            "a: 2 partitions, 7 messages behind; b: 1 partitions, lag not known yet"
+            "a: 2 partitions, 7 messages behind; b: 1 partition, lag not known yet"
         );
         let text = progress.metrics_text();
         assert!(
