@@ -13,9 +13,7 @@ mod speed;
 
 pub(crate) use simulated::alerts_of_known_truth;
 
-use crate::backtest::score::{Labelled, MemberFigures};
 use engine::detect::Models;
-use engine::evaluate::Reliability;
 use engine::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use serde::Serialize;
@@ -23,7 +21,6 @@ use serde::de::DeserializeOwned;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
-use wire::series::Voter;
 
 /// Arguments of `halo bench`.
 #[derive(Clone, Debug, clap::Args)]
@@ -237,7 +234,7 @@ fn measure(bench: Bench, data: &Data, runs: usize) -> Result<Report> {
         Bench::History => history::figures(data, runs),
         Bench::Start => Ok(speed::start(runs)?.into()),
         Bench::Detect => unreachable!("it has been replaced by what it stands for"),
-        Bench::Simulated => simulated_figures(&Arc::new(Models::bundled()?)),
+        Bench::Simulated => simulated::report(&Arc::new(Models::bundled()?)),
         Bench::Petshop if !data.has("petshop/high_traffic/cases.json") => Ok(data.missing("petshop")),
         Bench::Nab if !data.has("nab/index.json") => Ok(data.missing("nab")),
         Bench::Petshop => Ok(petshop_figures(&petshop::run(data, &Arc::new(Models::bundled()?))?)),
@@ -290,127 +287,6 @@ fn petshop_figures(report: &petshop::Outcome) -> Report {
         notes: cases.collect(),
         figures,
     }
-}
-
-fn simulated_figures(models: &Arc<Models>) -> Result<Report> {
-    let clean = simulated::clean(0.01, models)?;
-    let mut figures = Vec::new();
-    for setting in [0.1, 0.001] {
-        let other = simulated::clean(setting, models)?;
-        let what = format!(
-            "simulated, {} clean series, {} days: false alerts, setting {setting}",
-            other.series, other.days
-        );
-        let rate = other.summary.raw_alerts_per_series_per_day;
-        figures.push(Figure::new(what, rate, "/series/day", false).goal(setting));
-    }
-    let worlds = simulated::faults(models)?;
-    let found: Vec<Labelled> = worlds
-        .iter()
-        .filter_map(|world| world.summary.labelled.clone())
-        .collect();
-    // Of worlds that are alike the mean is that of all together.
-    let mean = |of: &dyn Fn(&Labelled) -> Option<f64>| {
-        found.iter().map(|found| of(found).unwrap_or(0.0)).sum::<f64>() / found.len().max(1) as f64
-    };
-    let faults: usize = worlds.iter().map(|world| world.faults).sum();
-    let series = worlds.first().map_or(0, |world| world.series);
-    let of_clean = |what: &str| format!("simulated, {} clean series, {} days: {what}", clean.series, clean.days);
-    let of_faulty = |what: &str| {
-        format!(
-            "simulated, {faults} faults in {} worlds of {series} series: {what}",
-            worlds.len()
-        )
-    };
-    figures.extend([
-        Figure::new(
-            of_clean("false alerts"),
-            clean.summary.raw_alerts_per_series_per_day,
-            "/series/day",
-            false,
-        )
-        .goal(0.01),
-        Figure::new(
-            of_clean("false incidents"),
-            clean.summary.incidents as f64 / clean.days as f64,
-            "/day",
-            false,
-        ),
-        Figure::new(
-            of_faulty("incident recall"),
-            mean(&|f| f.incident_recall),
-            "share",
-            true,
-        )
-        .goal(0.992),
-        Figure::new(
-            of_faulty("incident precision"),
-            mean(&|f| f.incident_precision),
-            "share",
-            true,
-        )
-        .goal(0.94),
-        Figure::new(of_faulty("right cause first"), mean(&|f| f.cause_top1), "share", true).goal(0.9),
-        Figure::new(
-            of_faulty("right cause in three"),
-            mean(&|f| f.cause_top3),
-            "share",
-            true,
-        ),
-        Figure::new(of_faulty("median delay"), mean(&|f| f.delay_median_seconds), "s", false),
-    ]);
-    let (mut of_alerts, mut of_incidents) = (Reliability::default(), Reliability::default());
-    for world in &worlds {
-        for alert in &world.alerts {
-            let chance = models.certainty().chance(alert.score, alert.votes);
-            of_alerts.add(f64::from(chance), alert.real);
-        }
-        for (chance, real) in &world.incidents {
-            of_incidents.add(*chance, *real);
-        }
-    }
-    for voter in Voter::ALL {
-        let of_member = |labelled: &Labelled, figure: fn(&MemberFigures) -> Option<f64>| {
-            labelled
-                .members
-                .iter()
-                .find(|member| member.member == voter)
-                .and_then(figure)
-        };
-        let name = of_faulty(&format!("{voter:?} alone, precision"));
-        figures.push(Figure::new(
-            name,
-            mean(&|f| of_member(f, |member| member.precision)),
-            "share",
-            true,
-        ));
-        let name = of_faulty(&format!("{voter:?} alone, recall"));
-        figures.push(Figure::new(
-            name,
-            mean(&|f| of_member(f, |member| member.recall)),
-            "share",
-            true,
-        ));
-    }
-    let mut notes: Vec<String> = worlds.iter().flat_map(|world| world.notes.iter().cloned()).collect();
-    for (what, reliability) in [("alerts", &of_alerts), ("incidents", &of_incidents)] {
-        if let Some(error) = reliability.expected_calibration_error() {
-            let what = of_faulty(&format!("calibration error, {what}"));
-            figures.push(Figure::new(what, error, "share", false).goal(0.05));
-        }
-        notes.extend(reliability.diagram().iter().map(|bin| {
-            format!(
-                "  simulated {what} said to be real with {:.0}-{:.0} %: {} of {} were ({:.1} %, mean said {:.1} %)",
-                100.0 * bin.from,
-                100.0 * bin.to,
-                (bin.came_true * bin.count as f64).round(),
-                bin.count,
-                100.0 * bin.came_true,
-                100.0 * bin.said
-            )
-        }));
-    }
-    Ok(Report { figures, notes })
 }
 
 fn nab_figures(rows: &[nab::NabRow]) -> Vec<Figure> {

@@ -1,16 +1,19 @@
 //! Simulated worlds: a month in which nothing is wrong, and days full of faults whose cause is known.
 
-use crate::backtest::score::{Ledger, Summary, summarize};
+use super::{Figure, Report};
+use crate::backtest::score::{Labelled, Ledger, MemberFigures, Summary, summarize};
 use crate::backtest::{Input, Mode, Options, replay};
 use engine::Result;
 use engine::correlate::Incident;
 use engine::detect::{Alert, DetectConfig, Effort, Models};
+use engine::evaluate::Reliability;
 use engine::ingest::csv::{Frame, Label};
 use engine::series::{Labels, info_from_labels};
 use rand::{Rng, SeedableRng};
 use sim::{Fault, FaultKind, World, WorldConfig};
 use std::sync::Arc;
 use wire::Timestamp;
+use wire::series::Voter;
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 1440 * MINUTE_MS;
@@ -22,21 +25,143 @@ const FAULTY_WORLDS: std::ops::Range<u64> = 12..17;
 
 /// What the loop did in a world.
 #[derive(Clone, Debug)]
-pub(super) struct SimulatedRow {
-    pub(super) series: u64,
-    pub(super) days: i64,
-    pub(super) faults: usize,
-    pub(super) summary: Summary,
+struct SimulatedRow {
+    series: u64,
+    days: i64,
+    faults: usize,
+    summary: Summary,
     /// A line for each fault that was not found, or whose cause did not come first, and each incident without a fault.
-    pub(super) notes: Vec<String>,
+    notes: Vec<String>,
     /// Every alert of a series, and whether the series was in trouble.
-    pub(super) alerts: Vec<Alert>,
+    alerts: Vec<Alert>,
     /// Of every incident the chance that was said, and whether it was real.
-    pub(super) incidents: Vec<(f64, bool)>,
+    incidents: Vec<(f64, bool)>,
+}
+
+/// The figures of clean worlds at three settings and of worlds with faults.
+pub(super) fn report(models: &Arc<Models>) -> Result<Report> {
+    let calm = clean(0.01, models)?;
+    let mut figures = Vec::new();
+    for setting in [0.1, 0.001] {
+        let other = clean(setting, models)?;
+        let what = format!(
+            "simulated, {} clean series, {} days: false alerts, setting {setting}",
+            other.series, other.days
+        );
+        let rate = other.summary.raw_alerts_per_series_per_day;
+        figures.push(Figure::new(what, rate, "/series/day", false).goal(setting));
+    }
+    let worlds = faults(models)?;
+    let found: Vec<Labelled> = worlds
+        .iter()
+        .filter_map(|world| world.summary.labelled.clone())
+        .collect();
+    // Of worlds that are alike the mean is that of all together.
+    let mean = |of: &dyn Fn(&Labelled) -> Option<f64>| {
+        found.iter().map(|found| of(found).unwrap_or(0.0)).sum::<f64>() / found.len().max(1) as f64
+    };
+    let faults: usize = worlds.iter().map(|world| world.faults).sum();
+    let series = worlds.first().map_or(0, |world| world.series);
+    let of_clean = |what: &str| format!("simulated, {} clean series, {} days: {what}", calm.series, calm.days);
+    let of_faulty = |what: &str| {
+        format!(
+            "simulated, {faults} faults in {} worlds of {series} series: {what}",
+            worlds.len()
+        )
+    };
+    figures.extend([
+        Figure::new(
+            of_clean("false alerts"),
+            calm.summary.raw_alerts_per_series_per_day,
+            "/series/day",
+            false,
+        )
+        .goal(0.01),
+        Figure::new(
+            of_clean("false incidents"),
+            calm.summary.incidents as f64 / calm.days as f64,
+            "/day",
+            false,
+        ),
+        Figure::new(
+            of_faulty("incident recall"),
+            mean(&|f| f.incident_recall),
+            "share",
+            true,
+        )
+        .goal(0.992),
+        Figure::new(
+            of_faulty("incident precision"),
+            mean(&|f| f.incident_precision),
+            "share",
+            true,
+        )
+        .goal(0.94),
+        Figure::new(of_faulty("right cause first"), mean(&|f| f.cause_top1), "share", true).goal(0.9),
+        Figure::new(
+            of_faulty("right cause in three"),
+            mean(&|f| f.cause_top3),
+            "share",
+            true,
+        ),
+        Figure::new(of_faulty("median delay"), mean(&|f| f.delay_median_seconds), "s", false),
+    ]);
+    let (mut of_alerts, mut of_incidents) = (Reliability::default(), Reliability::default());
+    for world in &worlds {
+        for alert in &world.alerts {
+            let chance = models.certainty().chance(alert.score, alert.votes);
+            of_alerts.add(f64::from(chance), alert.real);
+        }
+        for (chance, real) in &world.incidents {
+            of_incidents.add(*chance, *real);
+        }
+    }
+    for voter in Voter::ALL {
+        let of_member = |labelled: &Labelled, figure: fn(&MemberFigures) -> Option<f64>| {
+            labelled
+                .members
+                .iter()
+                .find(|member| member.member == voter)
+                .and_then(figure)
+        };
+        let name = of_faulty(&format!("{voter:?} alone, precision"));
+        figures.push(Figure::new(
+            name,
+            mean(&|f| of_member(f, |member| member.precision)),
+            "share",
+            true,
+        ));
+        let name = of_faulty(&format!("{voter:?} alone, recall"));
+        figures.push(Figure::new(
+            name,
+            mean(&|f| of_member(f, |member| member.recall)),
+            "share",
+            true,
+        ));
+    }
+    let mut notes: Vec<String> = worlds.iter().flat_map(|world| world.notes.iter().cloned()).collect();
+    for (what, reliability) in [("alerts", &of_alerts), ("incidents", &of_incidents)] {
+        if let Some(error) = reliability.expected_calibration_error() {
+            let what = of_faulty(&format!("calibration error, {what}"));
+            figures.push(Figure::new(what, error, "share", false).goal(0.05));
+        }
+        notes.extend(reliability.diagram().iter().map(|bin| {
+            format!(
+                "  simulated {what} said to be real with {:.0}-{:.0} %: {} of {} were ({:.1} %, mean said {:.1} %)",
+                100.0 * bin.from,
+                100.0 * bin.to,
+                (bin.came_true * bin.count as f64).round(),
+                bin.count,
+                100.0 * bin.came_true,
+                100.0 * bin.said
+            )
+        }));
+    }
+    Ok(Report { figures, notes })
 }
 
 /// 1,000 series over 30 days at five minutes with days and weeks, growth, batch jobs and deploys; nothing is wrong.
-pub(super) fn clean(false_alerts: f64, models: &Arc<Models>) -> Result<SimulatedRow> {
+fn clean(false_alerts: f64, models: &Arc<Models>) -> Result<SimulatedRow> {
     let world = WorldConfig {
         services: 200,
         step_ms: 5 * MINUTE_MS,
@@ -54,7 +179,7 @@ pub(super) fn clean(false_alerts: f64, models: &Arc<Models>) -> Result<Simulated
 
 /// 200 series over ten days at one minute with a fault every three hours, of every kind; and that in several worlds, since one
 /// fault of the 79 in a world is more than what may be missed.
-pub(super) fn faults(models: &Arc<Models>) -> Result<Vec<SimulatedRow>> {
+fn faults(models: &Arc<Models>) -> Result<Vec<SimulatedRow>> {
     FAULTY_WORLDS.map(|seed| faulty(seed, models)).collect()
 }
 
