@@ -3,10 +3,13 @@
 mod baselines;
 mod device;
 mod history;
+mod ingest;
+mod load;
 mod machines;
 mod nab;
 mod payload;
 mod petshop;
+mod process;
 mod server;
 mod simulated;
 mod speed;
@@ -25,7 +28,7 @@ use std::sync::Arc;
 /// Arguments of `halo bench`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BenchArgs {
-    /// What to measure; everything if absent.
+    /// What to measure; everything but `ingest` if absent.
     #[arg(value_enum)]
     pub name: Option<Bench>,
     /// One JSON object a line instead of a table.
@@ -37,6 +40,8 @@ pub struct BenchArgs {
     /// Runs per figure; the median counts.
     #[arg(long, default_value_t = 5)]
     pub runs: usize,
+    #[command(flatten)]
+    pub ingest: ingest::IngestArgs,
 }
 
 /// Something that can be measured.
@@ -44,6 +49,8 @@ pub struct BenchArgs {
 pub enum Bench {
     /// Samples a second by remote write over HTTP, with the log on.
     Http,
+    /// The same beside a peer, at a number of series: latency, memory and cores, too; `cargo xtask bench` starts the peer.
+    Ingest,
     /// Nanoseconds a sample: decode, admit, detect.
     HotPath,
     /// Rows a second of the isolation forest.
@@ -207,8 +214,11 @@ impl Report {
 /// Measures what `args` name.
 ///
 /// # Errors
-/// If a data set is there but cannot be read, or the engine does not start.
+/// If a data set is there but cannot be read, the engine does not start, or options are given that do not belong to `args.name`.
 pub fn run(args: &BenchArgs) -> Result<Report> {
+    if args.name != Some(Bench::Ingest) {
+        args.ingest.must_be_absent()?;
+    }
     let data = Data {
         root: args.data.clone(),
     };
@@ -219,15 +229,17 @@ pub fn run(args: &BenchArgs) -> Result<Report> {
         Some(name) => vec![name],
     };
     for bench in benches {
-        let one = measure(bench, &data, args.runs.max(1))?;
+        let one = measure(bench, &data, args)?;
         report = report.and(one);
     }
     Ok(report)
 }
 
-fn measure(bench: Bench, data: &Data, runs: usize) -> Result<Report> {
+fn measure(bench: Bench, data: &Data, args: &BenchArgs) -> Result<Report> {
+    let runs = args.runs.max(1);
     match bench {
         Bench::Http => Ok(speed::http(runs)?.into()),
+        Bench::Ingest => ingest::figures(&args.ingest, runs),
         Bench::HotPath => Ok(speed::hot_path(runs)?.into()),
         Bench::Forest => Ok(Report::from(speed::forest(runs)?).and(device::forest(runs)?)),
         Bench::Autoencoder => Ok(Report::from(speed::autoencoder(runs)?).and(device::autoencoder(runs)?)),

@@ -63,18 +63,8 @@ impl Server {
         }
     }
 
-    /// Seconds of processor time it has used; `None` where the system does not tell.
-    pub(super) fn cpu_secs(&self) -> Option<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
-        // The name, in parentheses, may hold spaces: count from behind it. Fields 14 and 15, in ticks of 10 ms.
-        let after_name = stat.rsplit_once(')')?.1;
-        let ticks: Vec<f64> = after_name
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|t| t.parse().ok())
-            .collect();
-        (ticks.len() == 2).then(|| (ticks[0] + ticks[1]) / 100.0)
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 

@@ -1,6 +1,8 @@
 //! How fast it is.
 
+use super::load::Target;
 use super::payload;
+use super::process::usage;
 use super::server::{Scratch, Server};
 use super::{Figure, median};
 use engine::clock::{Clock, SystemClock};
@@ -38,6 +40,7 @@ pub(super) fn http(runs: usize) -> Result<Vec<Figure>> {
             .wait_until(async || is_ok(client.get(&ready).send().await))
             .await?;
 
+        let target = Target::new(client, format!("{}/api/v1/write", server.url));
         let total = ROUNDS_PER_RUN * (runs + 1);
         let start = SystemClock.now() - total as i64 * 1000;
         let mut at = (0..total as i64).map(|i| start + i * 1000);
@@ -50,17 +53,19 @@ pub(super) fn http(runs: usize) -> Result<Vec<Figure>> {
                 .flat_map(|at| payload::round(SERIES, at))
                 .collect();
             let samples = (SERIES * ROUNDS_PER_RUN) as f64;
-            let cpu_before = server.cpu_secs();
+            let before = usage(server.pid()).ok();
             let begun = Instant::now();
-            send(&client, &server.url, requests).await?;
+            send(&target, requests).await?;
             let seconds = begun.elapsed().as_secs_f64();
             if run == 0 {
                 continue;
             }
             rates.push(samples / seconds);
-            if let (Some(before), Some(after)) = (cpu_before, server.cpu_secs()) {
-                per_core.push(samples / (after - before).max(1e-3));
-                cores.push((after - before) / seconds);
+            // Where the system does not tell, these figures are missing.
+            if let (Some(before), Ok(after)) = (before, usage(server.pid())) {
+                let cpu_secs = after.cpu_secs - before.cpu_secs;
+                per_core.push(samples / cpu_secs.max(1e-3));
+                cores.push(cpu_secs / seconds);
             }
         }
         let mut figures =
@@ -79,15 +84,14 @@ pub(super) fn http(runs: usize) -> Result<Vec<Figure>> {
 }
 
 /// Sends all `requests` by [`SENDERS`] tasks, each taking the next one; in order of time but for what overlaps.
-async fn send(client: &reqwest::Client, url: &str, requests: Vec<Vec<u8>>) -> Result<()> {
-    let url = format!("{url}/api/v1/write");
+async fn send(target: &Target, requests: Vec<Vec<u8>>) -> Result<()> {
     let requests: Arc<Vec<axum::body::Bytes>> = Arc::new(requests.into_iter().map(Into::into).collect());
     let next = Arc::new(AtomicUsize::new(0));
     let senders = (0..SENDERS).map(|_| {
-        let (client, url, requests, next) = (client.clone(), url.clone(), Arc::clone(&requests), Arc::clone(&next));
+        let (target, requests, next) = (target.clone(), Arc::clone(&requests), Arc::clone(&next));
         tokio::spawn(async move {
             while let Some(body) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                deliver(&client, &url, body.clone()).await?;
+                target.deliver(body.clone()).await?;
             }
             Ok::<(), Error>(())
         })
@@ -96,31 +100,6 @@ async fn send(client: &reqwest::Client, url: &str, requests: Vec<Vec<u8>>) -> Re
         sender.map_err(|error| Error::Unavailable(format!("a sender stopped: {error}")))??;
     }
     Ok(())
-}
-
-/// Delivers one request; when the server is overloaded (503) it waits and tries again, as Prometheus does.
-async fn deliver(client: &reqwest::Client, url: &str, body: axum::body::Bytes) -> Result<()> {
-    loop {
-        let sent = client
-            .post(url)
-            .header("content-type", "application/x-protobuf")
-            .header("content-encoding", "snappy")
-            .header("x-prometheus-remote-write-version", "0.1.0")
-            .body(body.clone())
-            .send()
-            .await;
-        let reply = sent.map_err(|error| Error::Unavailable(format!("remote write: {error}")))?;
-        match reply.status().as_u16() {
-            204 | 200 => return Ok(()),
-            503 => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
-            status => {
-                let text = reply.text().await.unwrap_or_default();
-                return Err(Error::Unavailable(format!(
-                    "remote write was answered {status}: {text}"
-                )));
-            }
-        }
-    }
 }
 
 /// From the start of the process to the page and the first snapshot, with a data directory that was used before.
@@ -156,11 +135,11 @@ pub(super) fn start(runs: usize) -> Result<Vec<Figure>> {
     })
 }
 
-fn is_ok(reply: reqwest::Result<reqwest::Response>) -> bool {
+pub(super) fn is_ok(reply: reqwest::Result<reqwest::Response>) -> bool {
     reply.is_ok_and(|reply| reply.status().is_success())
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
     let built = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
