@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: what this machine measures. The engine's figures come from `halo bench`; the console's own, its
-//! download and how soon it can be used, are measured here.
+//! `cargo xtask bench`: what this machine measures. The engine's figures come from `halo bench`, those of ingestion with a peer
+//! beside it; the console's own, its download and how soon it can be used, are measured here.
 
 use std::fs;
 use std::process::Stdio;
@@ -11,13 +11,14 @@ use crate::peers::{self, Peer};
 use crate::setup::{self, SetupArgs};
 use crate::{browser, demo, shell, web};
 
+mod ingest;
 mod readme;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     setup: SetupArgs,
-    /// Only the figures of this name: `console`, or one that `halo bench` knows
+    /// Only the figures of this name: `console`, or one that `halo bench` knows, as `ingest`
     name: Option<String>,
     /// One JSON object a line instead of a table
     #[arg(long)]
@@ -28,6 +29,9 @@ pub(crate) struct BenchArgs {
     /// Also measure the peers, as `cargo xtask peers` does, and show them beside the figures
     #[arg(long)]
     peers: bool,
+    /// With `ingest`, or with everything: also hold 50,000 samples a second for ten minutes
+    #[arg(long)]
+    sustained: bool,
 }
 
 /// One measured figure, with the peer it stands beside when one was run in the same call.
@@ -45,9 +49,13 @@ struct Figure {
 
 /// Builds with optimization, measures, prints.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    let name = args.name.as_deref();
+    if args.sustained && !matches!(name, None | Some("ingest")) {
+        bail!("--sustained belongs to `ingest`; leave it out, or name that");
+    }
     setup::ensure(setup::BUILD, args.setup)?;
     // Building is not measured, and its chatter must not mix with the figures on standard output.
-    let console = matches!(args.name.as_deref(), None | Some("console"));
+    let console = matches!(name, None | Some("console"));
     // What is measured of the console is the console as it is now; the engine only needs one to be built with.
     if console || !web::dist_dir().join("index.html").exists() {
         web::run(&web::WebArgs { setup: args.setup })?;
@@ -55,8 +63,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let halo = demo::build_halo(true)?;
     let python = args.peers.then(|| peers::prepare(args.setup)).transpose()?;
     let mut figures = Vec::new();
-    if args.name.as_deref() != Some("console") {
-        figures.extend(engine_figures(&halo, args.name.as_deref())?);
+    if !matches!(name, Some("console" | "ingest")) {
+        figures.extend(engine_figures(&halo, name.map(str::to_owned).as_slice())?);
+    }
+    if matches!(name, None | Some("ingest")) {
+        figures.extend(ingest::figures(&halo, args.setup, args.sustained)?);
     }
     if console {
         figures.extend(console_figures(&halo, args.setup)?);
@@ -91,9 +102,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     Ok(())
 }
 
-fn engine_figures(halo: &str, name: Option<&str>) -> Result<Vec<Figure>> {
+fn engine_figures(halo: &str, args: &[String]) -> Result<Vec<Figure>> {
     let mut bench = shell::command(halo);
-    bench.arg("bench").args(name).arg("--json").stderr(Stdio::inherit());
+    bench.arg("bench").args(args).arg("--json").stderr(Stdio::inherit());
     let shown = shell::show(&bench);
     let output = bench.output().with_context(|| format!("could not start `{shown}`"))?;
     if !output.status.success() {

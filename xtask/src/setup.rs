@@ -107,6 +107,13 @@ pub(crate) const KAFKA: &[Need] = &[
     need("kcat", Probe::Program("kcat"), "a Kafka client sends to Halo"),
 ];
 
+/// Another store of metrics, to measure beside Halo.
+pub(crate) const VICTORIA_METRICS: &[Need] = &[need(
+    "victoria-metrics",
+    Probe::Program("victoria-metrics"),
+    "the peer of `cargo xtask bench ingest`",
+)];
+
 /// A real browser and what drives it.
 pub(crate) const BROWSER: &[Need] = &[
     need("chromium", Probe::Program("chromium"), "the browser flows"),
