@@ -5,16 +5,17 @@
 //! rests, and what it works on then counts for that run: answers that put work off are not cheaper. Generator and servers share
 //! this machine's cores, so what the generator used is a figure of its own.
 
-use super::load::{Answers, SENDERS, Target, flood, hold};
+mod side;
+
+use super::load::SENDERS;
 use super::payload::{SAMPLES_PER_REQUEST, Stream, Write};
-use super::process::{Usage, usage};
 use super::server::{Scratch, Server};
 use super::speed::{is_ok, runtime};
-use super::{Figure, Report, median};
+use super::{Figure, Report};
 use engine::clock::{Clock, SystemClock};
 use engine::{Error, Result};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use side::{Side, Span};
+use std::time::Duration;
 use wire::Timestamp;
 
 /// Samples a second at which latency is measured, and which are held for long.
@@ -29,11 +30,6 @@ const WARM_UP: usize = 120;
 const SAMPLES_PER_RUN: usize = 2_000_000;
 /// Samples in memory that wait to be sent.
 const SAMPLES_AHEAD: usize = 2_000_000;
-/// Cores below which a server rests, over [`LOOK`].
-const AT_REST: f64 = 0.1;
-const LOOK: Duration = Duration::from_millis(500);
-/// Looks before a server that never rests is measured as it is.
-const LOOKS: usize = 40;
 
 /// Arguments of `halo bench ingest`.
 #[derive(Clone, Debug, clap::Args)]
@@ -126,135 +122,6 @@ pub(super) fn figures(args: &IngestArgs, runs: usize) -> Result<Report> {
         };
         beside(shape, runs, peer).await
     })
-}
-
-/// A server that is measured.
-#[derive(Debug)]
-struct Side {
-    target: Target,
-    pid: u32,
-    idle_mb: f64,
-    most_mb: f64,
-    floods: Vec<Span>,
-    paced: Span,
-}
-
-/// What a server did from one moment to another.
-#[derive(Clone, Debug, Default)]
-struct Span {
-    answers: Answers,
-    secs: f64,
-    /// Processor time until the last answer, and until the server rested again.
-    cpu_secs: f64,
-    cpu_secs_to_rest: f64,
-    generator_cpu_secs: f64,
-}
-
-impl Span {
-    fn per_sec(&self) -> f64 {
-        self.answers.samples as f64 / self.secs
-    }
-
-    fn per_core(&self) -> f64 {
-        self.answers.samples as f64 / self.cpu_secs_to_rest.max(1e-2)
-    }
-
-    fn cores(&self) -> f64 {
-        self.cpu_secs / self.secs
-    }
-
-    fn generator_cores(&self) -> f64 {
-        self.generator_cpu_secs / self.secs
-    }
-}
-
-impl Side {
-    /// A server that has taken nothing yet.
-    async fn new(client: &reqwest::Client, url: String, pid: u32) -> Result<Self> {
-        let idle_mb = rest(pid).await?.resident_mb;
-        Ok(Self {
-            target: Target::new(client.clone(), url),
-            pid,
-            idle_mb,
-            most_mb: idle_mb,
-            floods: Vec::new(),
-            paced: Span::default(),
-        })
-    }
-
-    async fn flood(&mut self, writes: &[Write]) -> Result<Span> {
-        let (target, pid) = (self.target.clone(), self.pid);
-        self.measure(async || flood(&target, writes).await, None, pid).await
-    }
-
-    /// Keeps to [`RATE`] for `span`.
-    async fn hold(&mut self, stream: Stream, span: Duration) -> Result<()> {
-        let (target, pid) = (self.target.clone(), self.pid);
-        let work = async || hold(&target, stream, RATE, span).await;
-        self.paced = self.measure(work, Some(span), pid).await?;
-        Ok(())
-    }
-
-    /// Does `work` and looks at the server before, meanwhile and after; `span` is how long it takes, where that is known.
-    async fn measure(
-        &mut self,
-        work: impl AsyncFnOnce() -> Result<Answers>,
-        span: Option<Duration>,
-        pid: u32,
-    ) -> Result<Span> {
-        let most_mb = Arc::new(Mutex::new(self.most_mb));
-        let watcher = tokio::spawn(watch(pid, Arc::clone(&most_mb)));
-        let (before, own_before) = (usage(pid)?, usage(std::process::id())?);
-        let begun = Instant::now();
-        let answers = work().await;
-        let took = begun.elapsed();
-        let (after, own_after) = (usage(pid)?, usage(std::process::id())?);
-        let answers = answers?;
-        let rested = rest(pid).await?;
-        watcher.abort();
-        self.most_mb = *most_mb.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Span {
-            answers,
-            secs: span.unwrap_or(took).as_secs_f64(),
-            cpu_secs: after.cpu_secs - before.cpu_secs,
-            cpu_secs_to_rest: rested.cpu_secs - before.cpu_secs,
-            generator_cpu_secs: own_after.cpu_secs - own_before.cpu_secs,
-        })
-    }
-
-    fn above_idle_mb(&self) -> f64 {
-        self.most_mb - self.idle_mb
-    }
-
-    fn median(&self, of: fn(&Span) -> f64) -> f64 {
-        median(self.floods.iter().map(of).collect())
-    }
-}
-
-/// Remembers the most memory that a process held; a process that is gone holds none.
-async fn watch(pid: u32, most_mb: Arc<Mutex<f64>>) {
-    loop {
-        if let Ok(usage) = usage(pid) {
-            let mut most = most_mb.lock().unwrap_or_else(PoisonError::into_inner);
-            *most = most.max(usage.resident_mb);
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Waits until a process has hardly anything to do; what it has used by then.
-async fn rest(pid: u32) -> Result<Usage> {
-    let mut before = usage(pid)?;
-    for _ in 0..LOOKS {
-        tokio::time::sleep(LOOK).await;
-        let after = usage(pid)?;
-        let cores = (after.cpu_secs - before.cpu_secs) / LOOK.as_secs_f64();
-        before = after;
-        if cores <= AT_REST {
-            break;
-        }
-    }
-    Ok(before)
 }
 
 /// As many rounds of `stream` as make `samples` samples.
@@ -422,6 +289,7 @@ fn explanation(peer: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::load::{Answers, Target};
     use super::*;
     use clap::Parser;
 
