@@ -207,13 +207,18 @@ mod tests {
     #[test]
     fn percentiles_are_by_nearest_rank() {
         // numpy.percentile(x, q, method="inverted_cdf")
-        let hundred = of_millis((1..=100).rev());
-        assert_eq!(
-            [0.5, 0.99, 1.0, 0.0].map(|share| hundred.latency_ms(share)),
-            [50.0, 99.0, 100.0, 1.0]
-        );
-        let few = of_millis([30, 10, 20]);
-        assert_eq!([0.5, 0.99].map(|share| few.latency_ms(share)), [20.0, 30.0]);
+        let check = |answers: Answers, share: f64, expected_ms: f64| {
+            let found = answers.latency_ms(share);
+            assert!(
+                (found - expected_ms).abs() < 1e-9,
+                "{share}: {found}, not {expected_ms}"
+            );
+        };
+        for (share, expected_ms) in [(0.0, 1.0), (0.5, 50.0), (0.99, 99.0), (0.991, 100.0), (1.0, 100.0)] {
+            check(of_millis((1..=100).rev()), share, expected_ms);
+        }
+        check(of_millis([30, 10, 20]), 0.5, 20.0);
+        check(of_millis([30, 10, 20]), 0.99, 30.0);
         assert!(of_millis([]).latency_ms(0.5).is_nan());
     }
 
