@@ -110,12 +110,14 @@ async fn what_firehose_delivers_of_a_metric_stream_is_there() -> Result<()> {
     ] {
         arrives(&halo, &format!("aws_ec2_cpuutilization_{statistic}"), value).await?;
     }
-    let metrics = reqwest::get(halo.url("/metrics")).await?.text().await?;
-    ensure!(
-        metrics.contains("halo_source_samples_total{source=\"cloudwatch\"} 18\n"),
-        "{metrics}"
-    );
-    Ok(())
+    // What was counted is told once a second.
+    let counted = "halo_source_samples_total{source=\"cloudwatch\"} 18\n";
+    process::wait_for("every sample is counted", WAIT, || async {
+        let metrics = reqwest::get(halo.url("/metrics")).await?.text().await?;
+        Ok(metrics.contains(counted).then_some(()))
+    })
+    .await
+    .with_context(|| halo.process.tail())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
