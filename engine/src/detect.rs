@@ -38,6 +38,7 @@ pub use autoencoder::{Autoencoder, HIDDEN, LATENT, Reconstruction, WINDOW};
 pub use certainty::{Alert, Certainty};
 pub use config::DetectConfig;
 pub use counterfactual::{Quiet, nearest_quiet};
+pub(crate) use detector::LASTING_MS;
 pub use detector::{Before, Detector, SeriesState};
 pub use fast::{FastConfig, Signal, SignalState};
 pub use forest::{ForestError, IsolationForest, IsolationForestParams};

@@ -46,6 +46,7 @@ use super::{check, detector};
 use crate::context::calendar::{Length, Schedule, Span, find_zone};
 use crate::context::{ContextConfig, Direction, Evidence, Glob, Kind, Selector, SeriesRule, Settings, When, Window};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use wire::series::MetricClass;
@@ -280,7 +281,7 @@ fn selector(
         entities: globs(entity),
         metrics: globs(metric),
         classes: OneOrMany::into_vec(class),
-        series: Vec::new(),
+        named: BTreeSet::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::selector::Selector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use wire::series::SeriesInfo;
-use wire::{IncidentId, SeriesId, Timestamp};
+use wire::{EntityId, IncidentId, Timestamp};
 
 /// Why a span is masked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,8 +43,8 @@ pub struct MaskId(u64);
 #[derive(Clone, Debug, Default)]
 pub struct Masks {
     masks: BTreeMap<MaskId, Mask>,
-    /// Those that name their series, by them: an incident's mask is of no interest to a million others.
-    by_series: BTreeMap<SeriesId, Vec<MaskId>>,
+    /// Those that name their entities, by them: an incident's mask is of no interest to a million others.
+    by_entity: BTreeMap<EntityId, Vec<MaskId>>,
     /// The others.
     general: BTreeSet<MaskId>,
     next: u64,
@@ -55,10 +55,10 @@ impl Masks {
     pub fn add(&mut self, mask: Mask) -> MaskId {
         let id = MaskId(self.next);
         self.next += 1;
-        for series in &mask.selector.series {
-            self.by_series.entry(*series).or_default().push(id);
+        for entity in &mask.selector.named {
+            self.by_entity.entry(entity.clone()).or_default().push(id);
         }
-        if mask.selector.series.is_empty() {
+        if mask.selector.named.is_empty() {
             self.general.insert(id);
         }
         self.masks.insert(id, mask);
@@ -69,8 +69,8 @@ impl Masks {
     pub fn lift(&mut self, id: MaskId) -> Option<Mask> {
         let mask = self.masks.remove(&id)?;
         self.general.remove(&id);
-        for series in &mask.selector.series {
-            if let Some(own) = self.by_series.get_mut(series) {
+        for entity in &mask.selector.named {
+            if let Some(own) = self.by_entity.get_mut(entity) {
                 own.retain(|other| *other != id);
             }
         }
@@ -90,7 +90,7 @@ impl Masks {
 
     /// The masks that mean a series.
     fn of(&self, info: &SeriesInfo) -> impl Iterator<Item = (MaskId, &Mask)> {
-        let named = self.by_series.get(&info.id).into_iter().flatten();
+        let named = self.by_entity.get(&info.entity).into_iter().flatten();
         let ids = self.general.iter().chain(named);
         ids.filter_map(move |id| Some((*id, self.masks.get(id)?)))
             .filter(move |(_, mask)| mask.selector.matches(info))
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(masks.spans_of(&web), [span(15, 30)]);
         assert!(masks.lift(first).is_some() && masks.lift(first).is_none());
         let named = masks.add(Mask {
-            selector: Selector::of_series(vec![db.id]),
+            selector: Selector::of_entities(BTreeSet::from([db.entity.clone()])),
             ..mask("*", 100, 110, "INC-3")
         });
         assert!(masks.masked(&db, Timestamp(105)).is_some() && masks.spans_of(&web).len() == 1);

@@ -1,6 +1,7 @@
 //! Which series something is about.
 
-use wire::SeriesId;
+use std::collections::BTreeSet;
+use wire::EntityId;
 use wire::series::{MetricClass, SeriesInfo};
 
 /// A name in which `*` stands for any characters, also none, and `?` for one.
@@ -45,8 +46,8 @@ pub struct Selector {
     pub entities: Vec<Glob>,
     pub metrics: Vec<Glob>,
     pub classes: Vec<MetricClass>,
-    /// These very series; empty: no limit.
-    pub series: Vec<SeriesId>,
+    /// These very entities; empty: no limit.
+    pub named: BTreeSet<EntityId>,
 }
 
 impl Selector {
@@ -55,10 +56,10 @@ impl Selector {
         Self::default()
     }
 
-    /// These series.
-    pub fn of_series(series: Vec<SeriesId>) -> Self {
+    /// The series of these very entities; every series, if there are none.
+    pub fn of_entities(named: BTreeSet<EntityId>) -> Self {
         Self {
-            series,
+            named,
             ..Self::default()
         }
     }
@@ -74,7 +75,7 @@ impl Selector {
     /// Whether `info` is meant.
     pub fn matches(&self, info: &SeriesInfo) -> bool {
         let fits = |globs: &[Glob], text: &str| globs.is_empty() || globs.iter().any(|glob| glob.matches(text));
-        (self.series.is_empty() || self.series.contains(&info.id))
+        (self.named.is_empty() || self.named.contains(&info.entity))
             && (self.classes.is_empty() || self.classes.contains(&info.class))
             && fits(&self.entities, info.entity.as_str())
             && fits(&self.metrics, &info.metric)
@@ -113,9 +114,9 @@ mod tests {
         selector.classes = vec![MetricClass::Traffic];
         selector.metrics = vec![Glob::new("cpu*"), Glob::new("http_*")];
         assert!(selector.matches(&info));
-        selector.series = vec![SeriesId(1)];
+        selector.named = BTreeSet::from(["cart".into()]);
         assert!(!selector.matches(&info));
-        assert!(Selector::of_series(vec![info.id]).matches(&info));
+        assert!(Selector::of_entities(BTreeSet::from(["checkout".into()])).matches(&info));
     }
 
     proptest! {

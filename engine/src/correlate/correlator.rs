@@ -198,6 +198,12 @@ impl Correlator {
         self.graph.dependents(entity)
     }
 
+    /// What open incidents touch: the entities of their members, and all that depends on their causes.
+    pub fn troubled(&self) -> BTreeSet<EntityId> {
+        let open = self.incidents.values().filter(|incident| incident.is_open());
+        open.flat_map(Incident::touched).cloned().collect()
+    }
+
     fn touch(&mut self, id: &IncidentId, kind: ChangeKind) {
         let entry = self.dirty.entry(id.clone()).or_insert(kind);
         *entry = (*entry).max(kind);

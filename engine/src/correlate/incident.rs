@@ -116,6 +116,11 @@ impl Incident {
         self.members.values().map(|member| member.chance).fold(0.0, f32::max)
     }
 
+    /// The entities of its members, and all that depends on its cause. Some come twice.
+    pub fn touched(&self) -> impl Iterator<Item = &EntityId> {
+        self.entities.iter().chain(&self.blast_radius)
+    }
+
     /// Members of the ensemble that voted for any of it.
     pub fn voters(&self) -> BTreeSet<Voter> {
         self.members

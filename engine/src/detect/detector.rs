@@ -2,20 +2,22 @@
 
 mod counterfactual;
 mod decision;
+mod mask;
 mod series;
 
-use super::autoencoder::WINDOW;
 use super::calibration::{
     AUTOENCODER, FAST, FOREST, JOINT, NOVELTY, SLOW, THRESHOLD, class_index, required_rarity, unsquash,
 };
-use super::joint::{Entities, Standing};
-use super::novelty::{Known, Novelties};
+use super::joint::Entities;
+use super::novelty::Novelties;
 use super::window::Windows;
 use super::{DetectConfig, Detection, Effort, Expected, Models};
-use crate::features::{BaselineSlot, Baselines, Outlook, Polarity};
+use crate::features::{Baselines, Outlook, Polarity};
 pub use counterfactual::Before;
 use decision::{CALIBRATE_EVERY, Met, Pending};
 use jiff::tz::TimeZone;
+use mask::Kept;
+pub(crate) use mask::LASTING_MS;
 use series::Series;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,18 +64,8 @@ pub struct Detector {
     pending: Vec<Pending>,
     /// Positions in the last batch of what may be anomalies, with what they met.
     before: Vec<(usize, Box<Before>)>,
-    /// What masked series had learnt before.
-    masked: BTreeMap<usize, Box<Kept>>,
-}
-
-/// What a series had learnt when it was masked.
-#[derive(Clone, Debug)]
-struct Kept {
-    baseline: BaselineSlot,
-    window: ([f32; WINDOW], u32),
-    novelty: Known,
-    standing: Standing,
-    series: Series,
+    /// What series had learnt before what must not teach.
+    kept: BTreeMap<usize, Box<Kept>>,
 }
 
 impl Detector {
@@ -92,7 +84,7 @@ impl Detector {
             met: Vec::new(),
             pending: Vec::new(),
             before: Vec::new(),
-            masked: BTreeMap::new(),
+            kept: BTreeMap::new(),
         }
     }
 
@@ -193,37 +185,13 @@ impl Detector {
     pub fn restart(&mut self, slot: usize, info: &SeriesInfo) {
         let mut fresh = Self::new(self.config.clone(), Arc::clone(&self.models));
         fresh.add_series(info);
-        self.masked.remove(&slot);
+        self.kept.remove(&slot);
         self.baselines.put_back(slot, fresh.baselines.copy_out(0));
         self.baselines.set_polarity(slot, Polarity::of(info));
         self.windows.put_back(slot, fresh.windows.copy_out(0));
         self.novelties.put_back(slot, fresh.novelties.copy_out(0));
         self.entities.restart(slot, info.class);
         self.series[slot] = Series::new(info.id, info.class, self.models.tails(info.class));
-    }
-
-    /// Masks a series, or ends its mask. While it is masked its samples are judged as ever; afterwards baseline, season and
-    /// tails are as if those samples had never come. Costs a copy of the series' state at either end, nothing in between.
-    pub fn mask(&mut self, slot: usize, masked: bool) {
-        if masked {
-            let (baselines, windows, series) = (&self.baselines, &self.windows, &self.series);
-            let (novelties, entities) = (&self.novelties, &self.entities);
-            self.masked.entry(slot).or_insert_with(|| {
-                Box::new(Kept {
-                    baseline: baselines.copy_out(slot),
-                    window: windows.copy_out(slot),
-                    novelty: novelties.copy_out(slot),
-                    standing: entities.copy_out(slot),
-                    series: series[slot].clone(),
-                })
-            });
-        } else if let Some(kept) = self.masked.remove(&slot) {
-            self.baselines.put_back(slot, kept.baseline);
-            self.windows.put_back(slot, kept.window);
-            self.novelties.put_back(slot, kept.novelty);
-            self.entities.put_back(slot, kept.standing);
-            self.series[slot] = kept.series;
-        }
     }
 
     /// Takes other models, from the next sample on. Baseline, window and novelty of a series are its own and stay, and so does
@@ -233,8 +201,8 @@ impl Detector {
         let other_forest = MetricClass::ALL.map(|class| models.forest(class) != self.models.forest(class));
         let other_joint = models.joint() != self.models.joint();
         let other_autoencoder = models.autoencoder() != self.models.autoencoder();
-        let masked = self.masked.values_mut().map(|kept| &mut kept.series);
-        for series in self.series.iter_mut().chain(masked) {
+        let kept = self.kept.values_mut().map(|kept| &mut kept.series);
+        for series in self.series.iter_mut().chain(kept) {
             let tails = models.tails(series.class);
             if other_forest[class_index(series.class)] {
                 series.begin_again(FOREST, &tails[FOREST]);

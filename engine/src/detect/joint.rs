@@ -105,6 +105,12 @@ impl Entities {
         (2..=METRICS_MAX).contains(&self.of(slot).len())
     }
 
+    /// The series of an entity.
+    pub(super) fn slots_of(&self, entity: &EntityId) -> &[u32] {
+        let number = self.numbers.get(entity);
+        number.map_or(&[], |number| &self.slots[*number as usize])
+    }
+
     /// Takes in the residual of a sample.
     pub(super) fn put(&mut self, slot: usize, at: Timestamp, fast: f32, slow: f32) {
         let standing = &mut self.series[slot];

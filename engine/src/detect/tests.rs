@@ -1,6 +1,7 @@
 //! The ensemble as a whole: what it must find, what it must leave alone, what must never change its mind.
 
 pub(super) mod swap;
+mod trouble;
 
 use super::train::{Network, clean_series};
 use super::*;

@@ -37,7 +37,7 @@ use wire::prediction::Prediction;
 use wire::proposal::{AuditEntry, Proposal};
 use wire::status::{Model, Provisional, Replay};
 use wire::topology::{Deploy, Edge};
-use wire::{IncidentId, PredictionId, Timestamp};
+use wire::{EntityId, IncidentId, PredictionId, Timestamp};
 
 /// A time domain: what shares a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +94,11 @@ pub(crate) enum Effect {
     },
     /// Train models, or go back to others.
     Models(ModelsOrder),
+    /// Open incidents touch these entities and no others: tell the shards. A greater number is newer.
+    SetTroubled {
+        number: u64,
+        entities: Arc<BTreeSet<EntityId>>,
+    },
     /// Other models are in use: tell the shards.
     SetModels(Arc<Models>),
     /// Carry out what was approved.
@@ -172,6 +177,8 @@ pub(crate) struct Coordinator {
     alerts: u64,
     incidents_opened: u64,
     provisional: Provisional,
+    /// What open incidents touch, as the shards were told, and how often they were told.
+    troubled: (u64, Arc<BTreeSet<EntityId>>),
 }
 
 /// Deploys and other changes in memory at most; the store has all.
@@ -256,6 +263,7 @@ impl Coordinator {
             alerts: 0,
             incidents_opened: 0,
             provisional: Provisional::default(),
+            troubled: Default::default(),
         };
         for edge in restored.edges {
             coordinator.declare_edge(LaneName::Wall, edge);
@@ -383,6 +391,25 @@ impl Coordinator {
         self.tally = tally;
     }
 
+    /// Tells the shards what open incidents touch, if that is something else than before.
+    fn tell_troubled(&mut self, changed: bool, effects: &mut Vec<Effect>) {
+        let (number, known) = &mut self.troubled;
+        // Incidents of an earlier run may be open at the start.
+        if !changed && *number > 0 {
+            return;
+        }
+        let lanes = self.lanes.values();
+        let entities: BTreeSet<EntityId> = lanes.flat_map(|lane| lane.brain.correlator.troubled()).collect();
+        if *number == 0 || **known != entities {
+            *number += 1;
+            *known = Arc::new(entities);
+            effects.push(Effect::SetTroubled {
+                number: *number,
+                entities: Arc::clone(known),
+            });
+        }
+    }
+
     /// Moves every lane on, and proposes remedies for what is new.
     pub(crate) fn tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let mut incidents = Vec::new();
@@ -395,7 +422,7 @@ impl Coordinator {
             let mut pending = std::mem::take(&mut lane.pending);
             let entities = &self.tally.entities;
             // Before the first tally nobody knows how many series an entity has.
-            let series = |entity: &wire::EntityId| entities.get(entity).map_or(u32::MAX, |entry| entry.tally.series);
+            let series = |entity: &EntityId| entities.get(entity).map_or(u32::MAX, |entry| entry.tally.series);
             for (source, silences) in &mut lane.silences {
                 silences.tell(source, lane.brain.correlator.graph(), series, &mut pending);
             }
@@ -408,6 +435,7 @@ impl Coordinator {
             incidents.extend(out.incidents);
             predictions.extend(out.predictions);
         }
+        self.tell_troubled(!incidents.is_empty(), effects);
         for change in incidents {
             self.incident_changed(change, now, effects);
         }

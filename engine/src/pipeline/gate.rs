@@ -14,9 +14,10 @@ use crate::quality::{Presence, Quality, QualityChange, Silence};
 use crate::series::{MetricClass, SeriesInfo};
 use extras::Extras;
 use ruling::{Case, SEARCHES};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use wire::Timestamp;
 use wire::status::Provisional;
+use wire::{EntityId, Timestamp};
 
 /// A gap of so many steps and this long leaves the level that a series had behind: what follows may be ordinary for its hour, and
 /// only a season could tell. So many samples are believed in neither way.
@@ -35,6 +36,8 @@ pub(super) struct Gate {
     fast: FastConfig,
     shapes: Shapes,
     series: Vec<GateSeries>,
+    /// What open incidents touch.
+    troubled: Arc<BTreeSet<EntityId>>,
     // Reused between batches.
     adjusted: Vec<(usize, Timestamp, f64)>,
     adjusts: Vec<Adjust>,
@@ -121,6 +124,7 @@ impl Gate {
             fast,
             shapes: Shapes::default(),
             series: Vec::new(),
+            troubled: Arc::default(),
             adjusted: Vec::new(),
             adjusts: Vec::new(),
             met: Vec::new(),
@@ -173,6 +177,17 @@ impl Gate {
         self.shapes.set(slot, info.kind);
         self.series[slot] = GateSeries::new(info, self.context.settings(slot), &self.fast);
         detector.restart(slot, info);
+    }
+
+    /// Open incidents touch these entities from now on, and no others. What touches them does not teach.
+    pub(super) fn set_troubled(&mut self, detector: &mut Detector, troubled: Arc<BTreeSet<EntityId>>) {
+        for entity in self.troubled.difference(&troubled) {
+            detector.slots_of(entity).for_each(|slot| detector.trouble(slot, false));
+        }
+        for entity in troubled.difference(&self.troubled) {
+            detector.slots_of(entity).for_each(|slot| detector.trouble(slot, true));
+        }
+        self.troubled = troubled;
     }
 
     /// Takes in a sample as it was stored, which came at `arrived` (`None`: in time). Returns what there is to judge in it, which

@@ -177,7 +177,12 @@ impl Lane {
         }
         let graph = self.brain.correlator.graph();
         self.silences.tell(&self.source, graph, |_| 0, &mut self.observations);
+        let known = out.brain.incidents.len();
         self.brain.step(now, &self.observations, &mut out.brain);
+        if out.brain.incidents.len() > known {
+            let troubled = self.brain.correlator.troubled();
+            self.gate.set_troubled(&mut self.detector, Arc::new(troubled));
+        }
         for ((slot, ..), judgement) in samples.iter().zip(judgements) {
             let series = &self.series[*slot];
             if judgement.is_ordinary()

@@ -10,7 +10,7 @@ use crate::quality::Silence;
 use crate::series::{MetricClass, Sample, SeriesInfo};
 use crate::store::history::SealedChunk;
 use crate::view::{EntityTally, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use wire::series::{Evidence, ForecastPoint, Health, SeriesSummary};
@@ -47,6 +47,11 @@ pub(crate) enum ShardMessage {
     Deploy { entity: EntityId, at: Timestamp },
     /// Feedback moved a threshold.
     Threshold { class: MetricClass, threshold: f32 },
+    /// Open incidents touch these entities and no others, unless what has a greater number said otherwise.
+    Troubled {
+        number: u64,
+        entities: Arc<BTreeSet<EntityId>>,
+    },
     /// Other models, from the next sample on.
     Models(Arc<Models>),
     /// How every entity stands, given each source's clock.

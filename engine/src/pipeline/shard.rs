@@ -39,6 +39,8 @@ pub(crate) struct Shard {
     table: SeriesTable,
     families: Families,
     observed: mpsc::Sender<Observed>,
+    /// Number of the newest word about what open incidents touch.
+    troubled: u64,
     // Reused between messages.
     pending: Vec<(usize, Timestamp, f64)>,
     derived: Vec<Output>,
@@ -62,6 +64,7 @@ impl Shard {
             table: SeriesTable::new(verdict_bytes),
             families: Families::default(),
             observed,
+            troubled: 0,
             pending: Vec::new(),
             derived: Vec::new(),
             detections: Vec::new(),
@@ -99,6 +102,12 @@ impl Shard {
             ShardMessage::EndedFamily { member } => self.end_family(member),
             ShardMessage::Deploy { entity, at } => self.gate.context.record_deploy(&entity, at),
             ShardMessage::Threshold { class, threshold } => self.detector.set_threshold(class, threshold),
+            ShardMessage::Troubled { number, entities } => {
+                if number > self.troubled {
+                    self.troubled = number;
+                    self.gate.set_troubled(&mut self.detector, entities);
+                }
+            }
             ShardMessage::Models(models) => self.detector.set_models(models),
             ShardMessage::Tally { clocks, reply } => {
                 let _ = reply.send(self.tally(&clocks));

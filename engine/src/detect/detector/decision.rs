@@ -255,7 +255,7 @@ impl Detector {
         if !self.entities.has_company(slot) {
             return Company::None;
         }
-        let hidden = |other: usize| !self.masked.is_empty() && self.masked.contains_key(&other);
+        let hidden = |other: usize| self.is_masked(other);
         let others = move || self.entities.others(slot, at, self.baselines.step_ms(slot), hidden);
         Company::Some { others, calibrates }
     }
@@ -368,17 +368,18 @@ impl Detector {
         series.follow(verdict.anomaly, p.at, 0.5 * (cheap_best + cheap_second) / required);
 
         let autoencoder = p.autoencoder.filter(|_| calibrates(seen)).unwrap_or(f32::NAN);
-        series.learn(
-            [
-                weighed.residual.fast.abs(),
-                weighed.residual.slow.abs(),
-                weighed.forest,
-                autoencoder,
-                weighed.novelty,
-                weighed.joint.filter(|_| calibrates(seen)).unwrap_or(f32::NAN),
-            ],
-            verdict.run,
-        );
+        let raws = [
+            weighed.residual.fast.abs(),
+            weighed.residual.slow.abs(),
+            weighed.forest,
+            autoencoder,
+            weighed.novelty,
+            weighed.joint.filter(|_| calibrates(seen)).unwrap_or(f32::NAN),
+        ];
+        series.learn(raws, verdict.run);
+        if let Some(kept) = self.kept.get_mut(&p.slot) {
+            kept.note(raws);
+        }
         Detection {
             expected: Some(self.band(p.slot, weighed.residual.mean, weighed.residual.scale)),
             score: squash(verdict.joint / required),

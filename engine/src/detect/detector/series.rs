@@ -8,7 +8,7 @@ use wire::series::MetricClass;
 use wire::{SeriesId, Timestamp};
 
 /// Weight of a suspicious sample when tails learn.
-const SUSPICIOUS: f32 = 0.2;
+pub(super) const SUSPICIOUS: f32 = 0.2;
 /// A run of rare samples teaches the tails once, by its worst, when it is over: learning while it lasts would talk a fault
 /// down before it is believed. One longer than this is the new normal, and taught sample by sample.
 const LONG_RUN: u8 = 64;
@@ -18,7 +18,7 @@ const BAR: f32 = 0.5;
 const BAR_MAX: f32 = 1.5;
 const BAR_HALF_LIFE_MS: f32 = 86_400_000.0;
 /// No raw score of any member.
-const NONE: [f32; RAWS] = [f32::NAN; RAWS];
+pub(super) const NONE: [f32; RAWS] = [f32::NAN; RAWS];
 
 /// One series, as the decisions of its samples leave it.
 #[derive(Clone, Debug)]
@@ -109,6 +109,18 @@ impl Series {
     pub(super) fn begin_again(&mut self, raw: usize, class: &Tail) {
         self.tails[raw] = self.tails[raw].under_another_model(class);
         self.worst[raw] = f32::NAN;
+    }
+
+    /// Goes on after an incident: `since` is what the series was until now, `worst` the greatest raw scores meanwhile.
+    pub(super) fn after_trouble(&mut self, since: &Self, worst: [f32; RAWS]) {
+        self.bar = since.bar;
+        self.rare = 0;
+        let mut known = std::mem::replace(&mut self.worst, NONE);
+        for (known, worst) in known.iter_mut().zip(worst) {
+            *known = known.max(worst);
+        }
+        self.episode = since.episode;
+        self.teach(known, SUSPICIOUS);
     }
 
     fn teach(&mut self, raws: [f32; RAWS], weight: f32) {

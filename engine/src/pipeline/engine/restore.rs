@@ -7,6 +7,7 @@ use crate::context::calendar::Span;
 use crate::context::{Context, Mask, MaskReason, Masks, Selector};
 use crate::correlate::Incident;
 use crate::decide::audit::AuditChain;
+use crate::detect::LASTING_MS;
 use crate::detect::SHIPPED_THRESHOLD;
 use crate::error::{Error, Result};
 use crate::learn::{Thresholds, TrackRecord};
@@ -127,16 +128,18 @@ pub(super) fn context(config: &Config, restored: &Restored) -> Context {
     context
 }
 
-/// The spans of past incidents, also of those that a person called false.
+/// The spans of past incidents, also of those that a person called false, of all that they touched; a day of those that lasted
+/// longer.
 pub(super) fn incident_masks(incidents: &[Incident]) -> Masks {
     let mut masks = Masks::default();
     for incident in incidents.iter().filter(|i| i.merged_into.is_none()) {
         let id = incident.id.clone();
+        let until = incident.ended.unwrap_or(incident.last_anomaly) + incident.step_ms.max(1);
         masks.add(Mask {
-            selector: Selector::of_series(incident.members.keys().copied().collect()),
+            selector: Selector::of_entities(incident.touched().cloned().collect()),
             span: Span {
                 from: incident.started,
-                until: incident.ended.unwrap_or(incident.last_anomaly) + incident.step_ms.max(1),
+                until: until.min(incident.started + LASTING_MS),
             },
             reason: if incident.feedback == Some(Verdict::FalseAlarm) {
                 MaskReason::ConfirmedFalse(id)

@@ -7,6 +7,7 @@ use crate::ingest::Rejection;
 use crate::pipeline::coordinator::{Coordinator, Effect, LaneName};
 use crate::pipeline::message::{Clocks, ModelsOrder, ModelsOutcome, Observed, ShardMessage, Tally};
 use crate::store::Change;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -298,6 +299,7 @@ async fn carry_out(engine: &Arc<Engine>, coordinator: &mut Coordinator, effects:
         match effect {
             Effect::SetThreshold { class, threshold } => set_threshold(engine, class, threshold),
             Effect::Execute(action) => approved.push(action),
+            Effect::SetTroubled { number, entities } => set_troubled(engine, number, &entities),
             Effect::SetModels(models) => set_models(engine, models),
             Effect::Models(order) => ask_trainer(engine, order),
             Effect::Forget(ids) => forget(engine, ids),
@@ -353,6 +355,7 @@ fn change(effect: Effect) -> Option<Change> {
         Effect::SaveSetting { key, value } => Change::Setting { key, value },
         Effect::SetThreshold { .. }
         | Effect::Execute(_)
+        | Effect::SetTroubled { .. }
         | Effect::SetModels(_)
         | Effect::Models(_)
         | Effect::Forget(_) => return None,
@@ -410,6 +413,19 @@ fn set_threshold(engine: &Arc<Engine>, class: MetricClass, threshold: f32) {
             // An error means that the engine is shutting down.
             let _ = engine
                 .to_shard(shard, ShardMessage::Threshold { class, threshold })
+                .await;
+        }
+    });
+}
+
+fn set_troubled(engine: &Arc<Engine>, number: u64, entities: &Arc<BTreeSet<EntityId>>) {
+    let (engine, entities) = (Arc::clone(engine), Arc::clone(entities));
+    tokio::spawn(async move {
+        for shard in 0..engine.shards.len() {
+            let entities = Arc::clone(&entities);
+            // An error means that the engine is shutting down.
+            let _ = engine
+                .to_shard(shard, ShardMessage::Troubled { number, entities })
                 .await;
         }
     });
