@@ -305,6 +305,28 @@ fn check(problems: &mut Vec<String>, ok: bool, message: impl FnOnce() -> String)
     }
 }
 
+/// Reads the tables `[[table]]` by `one`, each a source with a name of its own.
+fn tables<R, C>(
+    table: &str,
+    all: Vec<R>,
+    one: impl Fn(R, &mut Vec<String>) -> C,
+    name: impl Fn(&C) -> &str,
+    problems: &mut Vec<String>,
+) -> Vec<C> {
+    let mut configs: Vec<C> = Vec::new();
+    for (index, raw) in all.into_iter().enumerate() {
+        let mut found = Vec::new();
+        let config = one(raw, &mut found);
+        let own = name(&config);
+        check(&mut found, configs.iter().all(|other| name(other) != own), || {
+            format!("name: {own:?} is another source already; give each [[{table}]] its own")
+        });
+        problems.extend(found.into_iter().map(|problem| format!("{table}[{index}].{problem}")));
+        configs.push(config);
+    }
+    configs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@
 //! endpoint = "http://127.0.0.1:5000"     # instead of the region's own
 //! ```
 
-use super::check;
+use super::{check, tables};
 use crate::ingest::cloudwatch::poll::{CloudwatchConfig, CredentialsPlace};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -45,28 +45,7 @@ pub struct RawCloudwatch {
 }
 
 pub(super) fn cloudwatch(all: Vec<RawCloudwatch>, problems: &mut Vec<String>) -> Vec<CloudwatchConfig> {
-    let mut configs: Vec<CloudwatchConfig> = Vec::new();
-    for (index, raw) in all.into_iter().enumerate() {
-        let mut found = Vec::new();
-        let config = one(raw, &mut found);
-        check(
-            &mut found,
-            configs.iter().all(|other| other.name != config.name),
-            || {
-                format!(
-                    "name: {:?} is another source already; give each [[cloudwatch]] its own",
-                    config.name
-                )
-            },
-        );
-        problems.extend(
-            found
-                .into_iter()
-                .map(|problem| format!("cloudwatch[{index}].{problem}")),
-        );
-        configs.push(config);
-    }
-    configs
+    tables("cloudwatch", all, one, |config| &config.name, problems)
 }
 
 fn one(raw: RawCloudwatch, problems: &mut Vec<String>) -> CloudwatchConfig {

@@ -17,7 +17,7 @@
 //! password_file = "/run/secrets/kafka"  # or password_env
 //! ```
 
-use super::{SecretPlace, check};
+use super::{SecretPlace, check, tables};
 use crate::ingest::kafka::{Format, KafkaConfig, Kind, Sasl, Tls};
 use crate::ingest::otlp::Encoding;
 use serde::Deserialize;
@@ -46,24 +46,7 @@ pub struct RawKafka {
 }
 
 pub(super) fn kafka(all: Vec<RawKafka>, problems: &mut Vec<String>) -> Vec<KafkaConfig> {
-    let mut configs: Vec<KafkaConfig> = Vec::new();
-    for (index, raw) in all.into_iter().enumerate() {
-        let mut found = Vec::new();
-        let config = one(raw, &mut found);
-        check(
-            &mut found,
-            configs.iter().all(|other| other.name != config.name),
-            || {
-                format!(
-                    "name: {:?} is another source already; give each [[kafka]] its own",
-                    config.name
-                )
-            },
-        );
-        problems.extend(found.into_iter().map(|problem| format!("kafka[{index}].{problem}")));
-        configs.push(config);
-    }
-    configs
+    tables("kafka", all, one, |config| &config.name, problems)
 }
 
 fn one(raw: RawKafka, problems: &mut Vec<String>) -> KafkaConfig {

@@ -11,13 +11,13 @@ mod borrow;
 mod columns;
 mod seed;
 mod slot;
-mod surprise;
+mod speaker;
 mod tracker;
 
 pub use before::BaselineBefore;
 pub(crate) use columns::{Columns, ProfileColumns, SeasonColumns};
 pub use slot::BaselineSlot;
-pub(crate) use surprise::{AS_GOOD, ASK_AT, NEARER};
+pub(crate) use speaker::{AS_GOOD, ASK_AT, NEARER};
 
 use super::polarity::Polarity;
 use super::residual::{Local, Residual, bounded};
@@ -79,6 +79,9 @@ struct State {
     /// Long-term level and mean absolute deviation from it.
     slow: f64,
     slow_error: f64,
+    /// What the long-term level is more in the eyes of the speaker: what its season leaves is another level than what that of the
+    /// speaker before left. Fades into the level.
+    bridge: f64,
     /// Change per step of the chosen level, over about [`TREND_MEMORY`] and a quarter as many samples.
     trend: f64,
     recent_trend: f64,
@@ -165,7 +168,7 @@ impl Baselines {
         }
         let moment = self.clocks[usize::from(self.clock_of[slot])].moment(at);
         let season = self.seasons[slot].as_mut().map_or(SeasonAt::default(), |season| {
-            season.begin_hour(moment, state.slow);
+            season.begin_hour(moment, state.slow + state.bridge);
             season.at(moment)
         });
         let polarity = self.polarities[slot];
@@ -328,18 +331,18 @@ impl State {
         let scale = self.scale(chosen) * patience;
         let z = (y - mean) / scale;
         let slow_scale = (TO_SIGMA * self.slow_error).max(floor);
-        let z_slow = (y - offset - self.slow) / slow_scale;
+        let z_slow = (y - offset - self.slow - self.bridge) / slow_scale;
         let change = (y - self.last) - (offset - self.last_season);
         let z_change = change / (TO_SIGMA * self.difference * patience).max(floor * patience);
         let fast = polarity.apply(bounded(z));
         let slow = polarity.apply(bounded(z_slow));
         let features: [f32; FEATURES] = local.observe(fast, polarity.apply(bounded(z_change)), slow);
 
-        self.learn(y, z, z_slow, change, offset, offsets, floor);
+        let bridged = self.learn(y, z, z_slow, change, offset, offsets, floor);
         let deviation = y - self.slow;
         self.last = y;
         self.last_at = at;
-        self.last_season = offset;
+        self.last_season = offsets[usize::from(self.chosen) / 2].unwrap_or(offset);
         self.seen += 1;
         Observed {
             residual: Residual {
@@ -350,7 +353,7 @@ impl State {
                 features,
             },
             deviation,
-            more,
+            more: more + bridged,
         }
     }
 
@@ -365,7 +368,17 @@ impl State {
         }
     }
 
-    fn learn(&mut self, y: f64, z: f64, z_slow: f64, change: f64, offset: f64, offsets: [Option<f64>; 3], floor: f64) {
+    /// Learns a sample; returns by how much another speaker has moved the long-term level.
+    fn learn(
+        &mut self,
+        y: f64,
+        z: f64,
+        z_slow: f64,
+        change: f64,
+        offset: f64,
+        offsets: [Option<f64>; 3],
+        floor: f64,
+    ) -> f64 {
         confirm(&mut self.outliers, &mut self.relearn, z, CONFIRM, RELEARN);
         let memory = self.slow_memory();
         let patience = (memory / 2.0).clamp(128.0, 1440.0) as u16;
@@ -396,14 +409,16 @@ impl State {
         let moved = (self.trackers[speaker].level - before).clamp(-clip, clip);
         self.trend += (moved - self.trend) / TREND_MEMORY;
         self.recent_trend += (moved - self.recent_trend) / (TREND_MEMORY / 4.0);
-        self.choose(offsets);
 
         let slow_scale = (TO_SIGMA * self.slow_error).max(floor);
-        let r = y - offset - self.slow;
+        let r = y - offset - self.slow - self.bridge;
+        let gain = 1.0 / memory.min(self.seen as f64 + 1.0);
+        let fading = gain * self.bridge;
+        self.slow += fading;
+        self.bridge -= fading;
         if self.relearn_slow > 0 {
             self.slow += 0.2 * r;
         } else {
-            let gain = 1.0 / memory.min(self.seen as f64 + 1.0);
             let pull = if z_slow.abs() > OUTLIER { 1.0 } else { CLIP };
             self.slow += gain * r.clamp(-pull * slow_scale, pull * slow_scale);
             let weight = if z_slow.abs() > OUTLIER { 0.2 } else { 1.0 };
@@ -424,20 +439,7 @@ impl State {
             };
             self.quantum += (jump - self.quantum) / n;
         }
-    }
-
-    /// Picks the candidate with the least recent error; the present one stays unless another is clearly better.
-    fn choose(&mut self, offsets: [Option<f64>; 3]) {
-        let mut best = usize::from(self.chosen);
-        if offsets[best / 2].is_none() {
-            best %= 2;
-        }
-        for (i, tracker) in self.trackers.iter().enumerate() {
-            if offsets[i / 2].is_some() && tracker.error >= 0.0 && tracker.error < 0.95 * self.trackers[best].error {
-                best = i;
-            }
-        }
-        self.chosen = best as u8;
+        self.choose(offsets)
     }
 
     /// Follows the sampling interval and returns how many of them passed, at least 1.

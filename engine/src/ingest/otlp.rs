@@ -28,7 +28,7 @@ use crate::ingest::prometheus::reader::{Reader, Wire};
 pub(in crate::ingest) use resource::attributes_within as resource_attributes;
 use std::borrow::Cow;
 use value::Malformed;
-pub(in crate::ingest) use value::{key_value, text as value_text};
+pub(in crate::ingest) use value::{key_value, quantile, text as value_text};
 
 /// How a request is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ mod markers;
 mod models;
 mod remedy;
 mod snapshot;
+mod troubled;
 
 use super::alarm::Alarms;
 use super::brain::{Brain, BrainOutput, Ids};
@@ -21,7 +22,6 @@ use crate::correlate::{ChangeKind, Incident, IncidentChange, IncidentIds, Observ
 use crate::decide::audit::AuditChain;
 use crate::detect::Models;
 use crate::error::Result;
-use crate::ingest::Rejection;
 use crate::learn::{Thresholds, TrackRecord, Weekly};
 use crate::predict::PredictionIds;
 use crate::series::MetricClass;
@@ -31,6 +31,7 @@ use snapshot::{Rate, SourceStats};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use troubled::Troubled;
 use wire::alert::{Alert, Silence};
 use wire::incident::IncidentDetail;
 use wire::prediction::Prediction;
@@ -177,8 +178,7 @@ pub(crate) struct Coordinator {
     alerts: u64,
     incidents_opened: u64,
     provisional: Provisional,
-    /// What open incidents touch, as the shards were told, and how often they were told.
-    troubled: (u64, Arc<BTreeSet<EntityId>>),
+    troubled: Troubled,
 }
 
 /// Deploys and other changes in memory at most; the store has all.
@@ -263,7 +263,7 @@ impl Coordinator {
             alerts: 0,
             incidents_opened: 0,
             provisional: Provisional::default(),
-            troubled: Default::default(),
+            troubled: Troubled::default(),
         };
         for edge in restored.edges {
             coordinator.declare_edge(LaneName::Wall, edge);
@@ -323,21 +323,6 @@ impl Coordinator {
         self.replay = Some(replay);
     }
 
-    /// Samples that were refused before or by admission.
-    pub(crate) fn refused(&mut self, source: &Arc<str>, rejections: &[Rejection]) {
-        self.sources
-            .entry(Arc::clone(source))
-            .or_default()
-            .count_rejections(rejections);
-    }
-
-    /// Lines of logs or spans were taken in, the newest of them at `newest`.
-    pub(crate) fn arrived(&mut self, source: &Arc<str>, records: u64, newest: Option<Timestamp>, now: Timestamp) {
-        let stats = self.sources.entry(Arc::clone(source)).or_default();
-        stats.records += records;
-        stats.heard(newest, now);
-    }
-
     /// Takes what a shard saw; it is judged at the next tick, together with what the other shards saw at that time.
     pub(crate) fn observed(&mut self, observed: Observed, now: Timestamp) {
         match observed {
@@ -389,25 +374,6 @@ impl Coordinator {
     /// The shards reported.
     pub(crate) fn tallied(&mut self, tally: Tally) {
         self.tally = tally;
-    }
-
-    /// Tells the shards what open incidents touch, if that is something else than before.
-    fn tell_troubled(&mut self, changed: bool, effects: &mut Vec<Effect>) {
-        let (number, known) = &mut self.troubled;
-        // Incidents of an earlier run may be open at the start.
-        if !changed && *number > 0 {
-            return;
-        }
-        let lanes = self.lanes.values();
-        let entities: BTreeSet<EntityId> = lanes.flat_map(|lane| lane.brain.correlator.troubled()).collect();
-        if *number == 0 || **known != entities {
-            *number += 1;
-            *known = Arc::new(entities);
-            effects.push(Effect::SetTroubled {
-                number: *number,
-                entities: Arc::clone(known),
-            });
-        }
     }
 
     /// Moves every lane on, and proposes remedies for what is new.

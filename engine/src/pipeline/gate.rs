@@ -157,6 +157,9 @@ impl Gate {
         let raw: Vec<(Timestamp, f64)> = older.iter().chain(history).copied().collect();
         let (values, same) = self.shapes.bootstrap(slot, &raw);
         let first = history.first().map(|(at, _)| *at);
+        if let Some((at, _)) = raw.first() {
+            self.presence.bootstrap(slot, *at);
+        }
         let (older, recent) = values.split_at(values.partition_point(|(at, _)| Some(*at) < first));
         let older = self.context.learnable(slot, older);
         let learnable = self.context.learnable(slot, recent);

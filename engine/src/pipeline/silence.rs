@@ -1,7 +1,8 @@
 //! Silence as an observation: to the correlator an entity that stopped reporting is one whose `up` fell from 1 to 0, as
 //! Prometheus has it.
 //!
-//! Only who is in the call graph is missed: a pod that was scaled away is nobody's incident.
+//! Who is in the call graph is missed, and a service that has reported for long: a pod that was scaled away is nobody's
+//! incident.
 
 use crate::correlate::{CallGraph, Observation};
 use crate::detect::{Detection, Expected};
@@ -54,7 +55,7 @@ impl Silences {
                 // The other owners may be heard a moment later.
                 return true;
             }
-            if !graph.knows(entity) {
+            if !graph.knows(entity) && !last.established {
                 return false;
             }
             let resumed = told.get(entity).is_none_or(|until| *until < last.since);
@@ -123,6 +124,7 @@ mod tests {
             since: Timestamp(100 * STEP),
             at: Timestamp(minute * STEP),
             step_ms: STEP,
+            established: false,
         }
     }
 
@@ -162,5 +164,11 @@ mod tests {
         assert_eq!(minutes(&mut silences, &graph()).len(), 6);
         silences.hear(0, silence(106, 5));
         assert_eq!(minutes(&mut silences, &CallGraph::default()), [0; 0]);
+        let established = Silence {
+            established: true,
+            ..silence(107, 5)
+        };
+        silences.hear(0, established);
+        assert_eq!(minutes(&mut silences, &CallGraph::default()), [106, 107]);
     }
 }

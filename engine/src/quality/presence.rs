@@ -1,14 +1,16 @@
 //! Entities that have gone silent: all of their series stop while the rest of their source goes on.
 //!
 //! A crashed service says nothing at all, and of a service that nobody calls no caller complains. So silence is told as it
-//! lasts, for the correlator to judge. It is measured by when samples arrive, not by their own time, for a source that
+//! lasts, for the correlator to judge, and with it whether the entity is a service that has long been there: an instance may
+//! just have been scaled away. It is measured by when samples arrive, not by their own time, for a source that
 //! catches up sends one entity after the other. Where more than a third of a source falls silent at once, collecting has
 //! failed and not they: then nobody is called silent. Pure; O(1) a sample, O(entities) a second of a source's time.
 
 use super::Quality;
+use crate::series::is_of_service;
 use std::collections::HashMap;
 use std::sync::Arc;
-use wire::series::SeriesInfo;
+use wire::series::{MetricClass, SeriesInfo};
 use wire::{EntityId, Timestamp};
 
 /// Steps without any sample after which an entity is silent: a scrape may be lost, four in a row are not.
@@ -17,6 +19,8 @@ const SILENT_STEPS: f32 = 3.5;
 const LEAST_ENTITIES: usize = 3;
 /// Who has been silent for so long is gone, not down.
 const GONE_MS: i64 = 24 * 3_600_000;
+/// A service that has reported for so long is here to stay.
+const ESTABLISHED_MS: i64 = 24 * 3_600_000;
 const SCAN_MS: i64 = 1000;
 /// A source that says nothing for so many steps of its own has paused as a whole; afterwards each has time to come back.
 const PAUSE_STEPS: f32 = 2.5;
@@ -35,6 +39,9 @@ pub struct Silence {
     pub since: Timestamp,
     pub at: Timestamp,
     pub step_ms: i64,
+    /// A service as a whole that has reported for a day or longer, also what it uses, which is measured whether anybody calls or
+    /// not (a function that nobody calls says nothing and is well): somebody misses it, known caller or not.
+    pub established: bool,
 }
 
 /// See the module. Slots are those of the detector.
@@ -64,6 +71,10 @@ struct Standing {
     entity: EntityId,
     series: u32,
     slot: usize,
+    /// Whether it is a service as a whole, whether what it uses is measured, and the time of the first that is known of it.
+    is_service: bool,
+    is_measured: bool,
+    first: Option<Timestamp>,
     arrived: Timestamp,
     newest: Timestamp,
     /// The source said that it ended: nobody misses it.
@@ -84,12 +95,17 @@ impl Presence {
                 entity: info.entity.clone(),
                 series: 0,
                 slot,
+                is_service: is_of_service(info),
+                is_measured: false,
+                first: None,
                 arrived: NEVER,
                 newest: NEVER,
                 ended: false,
             });
         }
-        self.entities[index as usize].series += 1;
+        let standing = &mut self.entities[index as usize];
+        standing.series += 1;
+        standing.is_measured |= info.class == MetricClass::Saturation;
         self.of_slot.push(index);
     }
 
@@ -108,6 +124,14 @@ impl Presence {
         u32::try_from(index).unwrap_or(u32::MAX)
     }
 
+    /// The series in `slot` has a past that began at `first`.
+    ///
+    /// # Panics
+    /// If `slot` was not added.
+    pub fn bootstrap(&mut self, slot: usize, first: Timestamp) {
+        self.entities[self.of_slot[slot] as usize].known_from(first);
+    }
+
     /// A sample of the series in `slot` came at `arrived`.
     ///
     /// # Panics
@@ -115,6 +139,7 @@ impl Presence {
     pub fn observe(&mut self, slot: usize, at: Timestamp, arrived: Timestamp, quality: &Quality) {
         let standing = &mut self.entities[self.of_slot[slot] as usize];
         standing.slot = slot;
+        standing.known_from(at);
         standing.ended = false;
         standing.newest = standing.newest.max(at);
         standing.arrived = standing.arrived.max(arrived);
@@ -173,12 +198,24 @@ impl Presence {
                     since: standing.newest + step as i64,
                     at: source.newest,
                     step_ms: (step as i64).max(1),
+                    established: standing.is_established(),
                 });
             }
         }
         if regular < LEAST_ENTITIES || (out.len() - first) * 3 > regular {
             out.truncate(first);
         }
+    }
+}
+
+impl Standing {
+    fn known_from(&mut self, at: Timestamp) {
+        self.first = Some(self.first.map_or(at, |first| first.min(at)));
+    }
+
+    fn is_established(&self) -> bool {
+        let lasts_ms = self.first.map_or(0, |first| self.newest.millis_since(first));
+        self.is_service && self.is_measured && lasts_ms >= ESTABLISHED_MS
     }
 }
 
@@ -197,8 +234,12 @@ mod tests {
     }
 
     impl Fleet {
-        /// Two series each.
         fn new(entities: usize) -> Self {
+            Self::of(entities, ["cpu_percent", "requests"])
+        }
+
+        /// Two series each.
+        fn of(entities: usize, metrics: [&str; 2]) -> Self {
             let mut fleet = Self {
                 quality: Quality::default(),
                 presence: Presence::default(),
@@ -207,7 +248,7 @@ mod tests {
             };
             let source: Arc<str> = Arc::from("remote_write");
             for entity in 0..entities {
-                for metric in ["load", "requests"] {
+                for metric in metrics {
                     let info = info_from_labels(&Labels::of(format!("pod-{entity}").as_str(), metric, None));
                     fleet.quality.add_series(&info);
                     fleet.presence.add_series(&info, &source);
@@ -293,6 +334,28 @@ mod tests {
         assert_eq!(fleet.silent(), ["pod-3"]);
         (240 + 1440..240 + 1500).for_each(|minute| fleet.step(minute, |e| e != 1 && e != 3));
         assert_eq!(fleet.silent(), [""; 0]);
+    }
+
+    #[test]
+    fn a_service_that_has_long_been_there_is_established() {
+        let mut fleet = Fleet::new(4);
+        fleet.presence.bootstrap(4, Timestamp(-1440 * STEP));
+        (0..200).for_each(|minute| fleet.step(minute, |_| true));
+        (200..204).for_each(|minute| fleet.step(minute, |e| e != 2));
+        assert!(fleet.out.pop().expect("silent now").established);
+        (204..220).for_each(|minute| fleet.step(minute, |_| true));
+        (220..224).for_each(|minute| fleet.step(minute, |e| e != 3));
+        assert!(!fleet.out.pop().expect("silent now").established, "it came today");
+        (224..2000).for_each(|minute| fleet.step(minute, |_| true));
+        (2000..2004).for_each(|minute| fleet.step(minute, |e| e != 3));
+        assert!(fleet.out.pop().expect("silent now").established);
+        let mut functions = Fleet::of(4, ["duration", "requests"]);
+        (0..2000).for_each(|minute| functions.step(minute, |_| true));
+        (2000..2004).for_each(|minute| functions.step(minute, |e| e != 3));
+        assert!(
+            !functions.out.pop().expect("silent now").established,
+            "it may not have been called"
+        );
     }
 
     #[test]

@@ -109,6 +109,7 @@ const ENTITY_LABELS: &[&str] = &[
     "app",
     "deployment",
     "k8s_deployment_name",
+    // From here on one instance of many.
     "container",
     "container_name",
     "pod",
@@ -120,6 +121,9 @@ const ENTITY_LABELS: &[&str] = &[
     "host_name",
     "job",
 ];
+
+/// How many of [`ENTITY_LABELS`] name a service as a whole.
+const SERVICE_LABELS: usize = 6;
 
 /// Dimensions of CloudWatch that name one thing, the narrowest first.
 const DIMENSIONS: &[&str] = &[
@@ -151,6 +155,15 @@ pub fn entity_of<'a>(label: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str>
     let dimensions = if is_cloudwatch { DIMENSIONS } else { &[] };
     let named = label(ENTITY_LABELS[0]).or_else(|| dimensions.iter().find_map(|name| label(name)));
     named.or_else(|| ENTITY_LABELS.iter().find_map(|name| label(name)))
+}
+
+/// Whether the entity of a series is a service as a whole, not one of the instances that come and go.
+pub fn is_of_service(info: &SeriesInfo) -> bool {
+    let named = |label: &&str| {
+        let mut labels = info.labels.iter();
+        labels.any(|(name, value)| name == label && *value == *info.entity.as_str())
+    };
+    ENTITY_LABELS[..SERVICE_LABELS].iter().any(named)
 }
 
 /// Reads entity, metric, class and, as far as the name tells it, kind out of a label set.

@@ -361,8 +361,9 @@ impl<'a> Scope<'a> {
 }
 
 /// One score, 0..1, for several series of one entity or system, of their salience and shift: the root mean square of what either
-/// says of each. A lone series that jumps says less than many that stir, but the quiet ones of a machine do not speak for it:
-/// on SMD and JumpStarter this ranks better than the mean and far better than the maximum. The score of one series is its
+/// says of each. A lone series that jumps says less than many that stir, but the quiet ones of a machine do not speak for it: of
+/// what was tried this alone ranks better than all baselines on SMD and on JumpStarter (the mean is worse on the one, better on
+/// the other). The score of one series is its
 /// salience, since a series wanders off for many harmless reasons; where there are others, it is one of many.
 pub(crate) fn together(scores: impl Iterator<Item = [f32; 2]>) -> f32 {
     let (mut series, mut squares, mut last) = (0, 0.0, 0.0);

@@ -305,8 +305,10 @@ impl Detector {
         };
         let [best, second] = best_two(&[stl, forest, novelty, autoencoder.unwrap_or(0.0)]);
         let joint = if weighed.recovered { stl } else { 0.5 * (best + second) };
+        let threshold = unsquash(self.thresholds[class_index(series.class)]);
+        let stays = || samples_to_believe(step_ms) == 1 && series.stays(at, joint / required, threshold);
         let rare = votes.count() >= 2
-            && self.confirmed(series, at, joint, required)
+            && (self.confirmed(series, at, joint, required) || stays())
             && seen >= least_seen(step_ms)
             && !weighed.recovered;
         let run = if rare { series.rare.saturating_add(1) } else { 0 };
@@ -357,6 +359,7 @@ impl Detector {
         let verdict = self.verdict(series, p.at, weighed, autoencoder, (seen, step_ms));
         let [stl, forest, _] = weighed.rarities;
         let required = weighed.required;
+        let threshold = unsquash(self.thresholds[class_index(series.class)]);
         let series = &mut self.series[p.slot];
         let salience = series.salience.observe(
             [stl / required, forest / required, weighed.novelty],
@@ -366,6 +369,8 @@ impl Detector {
         // By the members that always answer: what a series is held to must not depend on the effort.
         let [cheap_best, cheap_second] = best_two(&weighed.rarities);
         series.follow(verdict.anomaly, p.at, 0.5 * (cheap_best + cheap_second) / required);
+
+        series.remember(verdict.joint / required, verdict.votes.count() >= 2, threshold);
 
         let autoencoder = p.autoencoder.filter(|_| calibrates(seen)).unwrap_or(f32::NAN);
         let raws = [

@@ -17,6 +17,10 @@ const LONG_RUN: u8 = 64;
 const BAR: f32 = 0.5;
 const BAR_MAX: f32 = 1.5;
 const BAR_HALF_LIFE_MS: f32 = 86_400_000.0;
+/// So many samples in a row, on each of which two members agree, are an anomaly when their mean reaches this part of what
+/// one alone must reach: noise is rare once, a fault stays.
+pub(super) const STAYS: usize = 6;
+const STAYING: f32 = 0.72;
 /// No raw score of any member.
 pub(super) const NONE: [f32; RAWS] = [f32::NAN; RAWS];
 
@@ -36,6 +40,9 @@ pub(super) struct Series {
     pub(super) bar: (f32, Timestamp),
     pub(super) salience: Salience,
     pub(super) shift: Shift,
+    /// Joint rarities of the last samples relative to what is required, oldest first; 0 where fewer than two members voted and
+    /// while an anomaly lasts.
+    pub(super) lately: [f32; STAYS - 1],
     pub(super) in_flight: bool,
 }
 
@@ -51,6 +58,7 @@ impl Series {
             bar: (0.0, Timestamp(0)),
             salience: Salience::default(),
             shift: Shift::default(),
+            lately: [0.0; STAYS - 1],
             in_flight: false,
         }
     }
@@ -62,6 +70,24 @@ impl Series {
             return joint >= HOLD * threshold;
         }
         joint >= threshold && joint >= threshold * (1.0 + BAR * self.bar_at(at))
+    }
+
+    /// Whether a deviation below the threshold has stayed so long that it is one. `relative` and `threshold`: joint rarity of this
+    /// sample, for which two members vote, and that of the threshold, both by what is required.
+    pub(super) fn stays(&self, at: Timestamp, relative: f32, threshold: f32) -> bool {
+        let sum = self.lately.iter().sum::<f32>() + relative.min(threshold);
+        let all = self.lately.iter().all(|&lately| lately > 0.0);
+        all && sum >= STAYS as f32 * STAYING * threshold * (1.0 + BAR * self.bar_at(at))
+    }
+
+    /// Remembers the joint rarity of a sample relative to what is required, at most `threshold`, if two members voted for it.
+    pub(super) fn remember(&mut self, relative: f32, voted: bool, threshold: f32) {
+        if self.episode.is_some() {
+            self.lately = [0.0; STAYS - 1];
+            return;
+        }
+        self.lately.rotate_left(1);
+        self.lately[STAYS - 2] = if voted { relative.min(threshold) } else { 0.0 };
     }
 
     /// Keeps account of the anomaly that a sample belongs to, or of its end. `relative`: its joint rarity, without

@@ -27,6 +27,7 @@ pub struct Decomposition {
     pub(super) error: Tensor,
     pub(super) slow: Tensor,
     pub(super) slow_error: Tensor,
+    pub(super) bridge: Tensor,
     trend: Tensor,
     recent_trend: Tensor,
     difference: Tensor,
@@ -106,6 +107,7 @@ impl Decomposition {
             error: six(columns.error)?,
             slow: one(columns.slow)?,
             slow_error: one(columns.slow_error)?,
+            bridge: one(columns.bridge)?,
             trend: one(columns.trend)?,
             recent_trend: one(columns.recent_trend)?,
             difference: one(columns.difference)?,
@@ -168,15 +170,16 @@ impl Decomposition {
         let present = (finite * self.last_at.lt(at.as_millis() as f64)?)?;
         let y = pick(&present, &values, &self.last)?;
 
-        let moment = self.seasons.begin(at, &self.slow)?;
+        let moment = self.seasons.begin(at, &(&self.slow + &self.bridge)?)?;
         let before = self.clone();
         let gap = self.track_step(at)?;
         let (seen, residuals) = self.judge(moment, y, &gap, &present)?;
-        self.learn(&seen)?;
+        let more = self.learn(&seen)?;
+        self.seasons.move_base(&(more * present.to_dtype(DType::F64)?)?)?;
         let deviation = (&seen.y - &self.slow)?;
-        let values = (&seen.y - (&seen.offset - self.seasons.special()?)?)?;
+        self.last_season = pick_row(&seen.offsets, &self.chosen)?;
+        let values = (&seen.y - (&self.last_season - self.seasons.special()?)?)?;
         self.last = seen.y;
-        self.last_season = seen.offset;
         self.last_at = (self.last_at.zeros_like()? + at.as_millis() as f64)?;
         self.seen = (&self.seen + 1.0)?;
         let clip = (self.slow_error.maximum(&self.of_speaker(&self.error)?)? * (3.0 * TO_SIGMA))?;
@@ -220,7 +223,7 @@ impl Decomposition {
         let scale = ((self.of_speaker(&self.error)? * TO_SIGMA)?.maximum(&floor)? * &patience)?;
         let z = ((&y - &mean)? / &scale)?;
         let slow_scale = (&self.slow_error * TO_SIGMA)?.maximum(&floor)?;
-        let z_slow = (((&y - &offset)? - &self.slow)? / slow_scale)?;
+        let z_slow = ((((&y - &offset)? - &self.slow)? - &self.bridge)? / slow_scale)?;
         let change = ((&y - &self.last)? - (&offset - &self.last_season)?)?;
         let per_change = ((&self.difference * TO_SIGMA)? * &patience)?.maximum(&(&floor * &patience)?)?;
         let z_change = (&change / per_change)?;
@@ -248,7 +251,8 @@ impl Decomposition {
         Ok((seen, residuals))
     }
 
-    fn learn(&mut self, seen: &Seen) -> Result<()> {
+    /// Learns; returns by how much another speaker has moved the long-term level.
+    fn learn(&mut self, seen: &Seen) -> Result<Tensor> {
         let Seen { y, z_slow, floor, .. } = seen;
         self.fast_run
             .confirm(&seen.z, &(self.seen.zeros_like()? + f64::from(CONFIRM))?)?;
@@ -265,12 +269,14 @@ impl Decomposition {
         let moved = moved.maximum(&clip.neg()?)?.minimum(&clip)?;
         self.trend = (&self.trend + ((&moved - &self.trend)? * (1.0 / TREND_MEMORY))?)?;
         self.recent_trend = (&self.recent_trend + ((&moved - &self.recent_trend)? * (4.0 / TREND_MEMORY))?)?;
-        self.choose(&seen.known)?;
 
         let slow_scale = (&self.slow_error * TO_SIGMA)?.maximum(floor)?;
-        let r = ((y - &seen.offset)? - &self.slow)?;
+        let r = (((y - &seen.offset)? - &self.slow)? - &self.bridge)?;
         let count = (&self.seen + 1.0)?;
         let gain = memory.minimum(&count)?.recip()?;
+        let fading = (&gain * &self.bridge)?;
+        self.slow = (&self.slow + &fading)?;
+        self.bridge = (&self.bridge - &fading)?;
         let far = z_slow.abs()?.gt(OUTLIER)?;
         let pull = pick(&far, &slow_scale, &(&slow_scale * CLIP)?)?;
         let trusted = (&self.slow + (&gain * r.maximum(&pull.neg()?)?.minimum(&pull)?)?)?;
@@ -293,7 +299,7 @@ impl Decomposition {
         let quantum = (&self.quantum + ((bounded - &self.quantum)? / changes.minimum(64.0)?)?)?;
         self.quantum = pick(&jumped, &quantum, &self.quantum)?;
         self.changes = pick(&jumped, &changes, &self.changes)?;
-        Ok(())
+        self.choose(&seen.offsets, &seen.known)
     }
 
     /// All six forecasters learn, each with its season; one whose season has just become known starts here.
@@ -326,8 +332,9 @@ impl Decomposition {
         Ok(())
     }
 
-    /// The candidate with the least recent error speaks next; the present one stays unless another is clearly better.
-    fn choose(&mut self, known: &Tensor) -> Result<()> {
+    /// The candidate with the least recent error speaks next; the present one stays unless another is clearly better. Returns
+    /// what the long-term level is more in its eyes.
+    fn choose(&mut self, offsets: &Tensor, known: &Tensor) -> Result<Tensor> {
         let parity = (&self.chosen - ((&self.chosen * 0.5)?.floor()? * 2.0)?)?;
         let has_season = pick_row(&known.to_dtype(DType::F64)?, &self.chosen)?.gt(0.0)?;
         let mut best = pick(&has_season, &self.chosen, &parity)?;
@@ -339,8 +346,12 @@ impl Decomposition {
             best = pick(&better, &(best.zeros_like()? + i as f64)?, &best)?;
             least = pick(&better, &error, &least)?;
         }
+        let seasonal = (self.chosen.ge(2.0)? * best.ge(2.0)?)?;
+        let apart = (pick_row(offsets, &self.chosen)? - pick_row(offsets, &best)?)?;
+        let more = pick(&seasonal, &apart, &apart.zeros_like()?)?;
         self.chosen = best;
-        Ok(())
+        self.bridge = (&self.bridge + &more)?;
+        Ok(more)
     }
 
     /// Follows the sampling interval; returns how many of them passed, at least 1.
@@ -417,6 +428,7 @@ impl Decomposition {
         for (now, before) in [
             (&mut self.slow, &before.slow),
             (&mut self.slow_error, &before.slow_error),
+            (&mut self.bridge, &before.bridge),
             (&mut self.trend, &before.trend),
             (&mut self.recent_trend, &before.recent_trend),
             (&mut self.difference, &before.difference),

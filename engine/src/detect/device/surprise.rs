@@ -1,4 +1,4 @@
-//! Who speaks for a series when its speaker is surprised, as `features::baseline::surprise`.
+//! Who speaks for a series when its speaker is surprised, as `features::baseline::speaker`.
 
 use super::columns::pick;
 use super::decomposition::{Decomposition, pick_row};

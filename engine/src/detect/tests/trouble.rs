@@ -46,7 +46,8 @@ fn what_an_incident_showed_is_as_strange_after_it() {
     let (mut detector, slot) = known(&rows);
     let (mut spared, other) = known(&rows);
     detector.trouble(slot, true);
-    observe(&mut detector, slot, &rows[7 * DAY..7 * DAY + 40], 30.0);
+    observe(&mut detector, slot, &rows[7 * DAY..7 * DAY + 36], 30.0);
+    observe(&mut detector, slot, &rows[7 * DAY + 36..7 * DAY + 40], 0.0);
     detector.trouble(slot, false);
     assert_eq!(detector.state(slot), spared.state(other), "the baseline is what it was");
     assert_eq!(detector.outlook(slot, 9), spared.outlook(other, 9));

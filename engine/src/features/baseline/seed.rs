@@ -43,6 +43,7 @@ impl State {
         season.week = kept.week;
         let anew = offsets(season.at(moment));
         self.slow = slow + regime.jump;
+        self.bridge = 0.0;
         self.slow_error = regime.error.max(regime.factor * slow_error);
         for (i, tracker) in self.trackers.iter_mut().enumerate() {
             let (Some(live), Some(anew)) = (live[i / 2], anew[i / 2]) else {
@@ -73,6 +74,7 @@ impl State {
         } else if self.chosen < 2 {
             // The level was estimated through a shape that was not its own.
             self.slow = self.trackers[1].level;
+            self.bridge = 0.0;
             for tracker in &mut self.trackers[2..] {
                 tracker.error = UNTRIED;
             }
@@ -102,7 +104,7 @@ impl State {
             self.trackers[i] = tracker;
         }
         let memory = self.slow_memory();
-        (self.slow, self.slow_error) = (slow, error);
+        (self.slow, self.slow_error, self.bridge) = (slow, error, 0.0);
         for (value, offsets) in recent {
             let offset = offsets[2].or(offsets[1]).unwrap_or(0.0);
             let reach = CLIP * (TO_SIGMA * self.slow_error).max(floor);
@@ -127,7 +129,7 @@ impl State {
             self.trackers[i].level = self.last - day;
             self.trackers[i].error = self.trackers[i % 2].error;
         }
-        self.slow = slow;
+        (self.slow, self.bridge) = (slow, 0.0);
         self.slow_error = self.slow_error.max(error);
         self.chosen = 2 + self.chosen % 2;
         self.last_season = day;
@@ -138,8 +140,8 @@ impl Baselines {
     /// Puts a batch estimate of the long-term level and spread in place of the first online one.
     pub(in crate::features) fn seed_slow(&mut self, slot: usize, level: f64, error: f64) {
         if self.opened(slot).is_some() {
-            self.states[slot].slow = level;
-            self.states[slot].slow_error = error;
+            let state = &mut self.states[slot];
+            (state.slow, state.slow_error, state.bridge) = (level, error, 0.0);
         }
     }
 

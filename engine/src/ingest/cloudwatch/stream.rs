@@ -4,7 +4,7 @@
 //! `Namespace` and `MetricName`. A point is a summary whose quantiles 0 and 1 are minimum and maximum. Read in place, point by point.
 
 use super::{Collector, Metric, basic};
-use crate::ingest::otlp::{each, key_value, resource_attributes, value_text};
+use crate::ingest::otlp::{each, key_value, quantile, resource_attributes, value_text};
 use crate::ingest::prometheus::reader::{Reader, Wire};
 use wire::Timestamp;
 
@@ -79,20 +79,6 @@ fn point(body: &[u8], sender: &Metric, to: &mut Collector<'_>) -> Result<(), Mal
 /// `0.999` is `p99.9`: to a millionth, since a hundred times a fraction is seldom the number that was meant.
 fn percentile(quantile: f64) -> String {
     format!("p{}", (quantile * 1e8).round() / 1e6)
-}
-
-/// A quantile and its value.
-fn quantile(body: &[u8]) -> Result<(f64, f64), Malformed> {
-    let (mut quantile, mut value) = (0.0, 0.0);
-    let mut reader = Reader::new(body);
-    while let Some((field, content)) = reader.next()? {
-        match (field, content) {
-            (1, Wire::Fixed64(bits)) => quantile = f64::from_bits(bits),
-            (2, Wire::Fixed64(bits)) => value = f64::from_bits(bits),
-            _ => {}
-        }
-    }
-    Ok((quantile, value))
 }
 
 /// A label of version 0.7: the key and the text itself.

@@ -27,6 +27,20 @@ pub(in crate::ingest) fn key_value(body: &[u8]) -> Result<(&str, &[u8]), Malform
     Ok((std::str::from_utf8(key).map_err(|_| "a key is not UTF-8")?, value))
 }
 
+/// A quantile and its value, as a summary has them.
+pub(in crate::ingest) fn quantile(body: &[u8]) -> Result<(f64, f64), Malformed> {
+    let (mut quantile, mut value) = (0.0, 0.0);
+    let mut reader = Reader::new(body);
+    while let Some((field, content)) = reader.next()? {
+        match (field, content) {
+            (1, Wire::Fixed64(bits)) => quantile = f64::from_bits(bits),
+            (2, Wire::Fixed64(bits)) => value = f64::from_bits(bits),
+            _ => {}
+        }
+    }
+    Ok((quantile, value))
+}
+
 /// A value as text. A string is itself, without quotes.
 pub(in crate::ingest) fn text(body: &[u8]) -> Result<String, Malformed> {
     let mut out = String::new();

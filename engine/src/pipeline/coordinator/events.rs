@@ -150,6 +150,21 @@ impl Coordinator {
         self.book.silences(now)
     }
 
+    /// Samples that were refused before or by admission.
+    pub(crate) fn refused(&mut self, source: &Arc<str>, rejections: &[Rejection]) {
+        self.sources
+            .entry(Arc::clone(source))
+            .or_default()
+            .count_rejections(rejections);
+    }
+
+    /// Lines of logs or spans were taken in, the newest of them at `newest`.
+    pub(crate) fn arrived(&mut self, source: &Arc<str>, records: u64, newest: Option<Timestamp>, now: Timestamp) {
+        let stats = self.sources.entry(Arc::clone(source)).or_default();
+        stats.records += records;
+        stats.heard(newest, now);
+    }
+
     /// A receiver refused something before it came this far.
     pub(crate) fn receiver_refused(&mut self, source: &Arc<str>, kind: &str, refused: &[Rejection]) {
         let stats = self.sources.entry(Arc::clone(source)).or_default();

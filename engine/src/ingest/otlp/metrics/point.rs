@@ -1,7 +1,7 @@
 //! One data point of any kind, as sent.
 
 use super::super::exponential::{Buckets, Exponential};
-use super::super::value::Malformed;
+use super::super::value::{Malformed, quantile};
 use crate::ingest::prometheus::reader::{Reader, Wire};
 use wire::Timestamp;
 
@@ -143,18 +143,7 @@ impl<'a> Point<'a> {
             match (field, content) {
                 (4, Wire::Fixed64(number)) => count = number,
                 (5, Wire::Fixed64(bits)) => sum = f64::from_bits(bits),
-                (6, Wire::Bytes(body)) => {
-                    let (mut quantile, mut value) = (0.0, 0.0);
-                    let mut reader = Reader::new(body);
-                    while let Some((field, content)) = reader.next()? {
-                        match (field, content) {
-                            (1, Wire::Fixed64(bits)) => quantile = f64::from_bits(bits),
-                            (2, Wire::Fixed64(bits)) => value = f64::from_bits(bits),
-                            _ => {}
-                        }
-                    }
-                    push(&mut quantiles, (quantile, value))?;
-                }
+                (6, Wire::Bytes(body)) => push(&mut quantiles, quantile(body)?)?,
                 _ => self.common(field, content, 7, 8)?,
             }
         }

@@ -1,4 +1,4 @@
-//! Who speaks for a series when its speaker is surprised.
+//! Who speaks for a series.
 //!
 //! The speaker is chosen by recent errors. On five days of a week the day alone forecasts as well as day and week together, and
 //! on Saturday it is wrong: every weekend would begin with an alert. So before a sample is called far off, the candidates with
@@ -14,6 +14,28 @@ pub(crate) const AS_GOOD: f64 = 1.03;
 pub(crate) const NEARER: f64 = 0.5;
 
 impl State {
+    /// Picks the candidate with the least recent error; the present one stays unless another is clearly better. Returns what the
+    /// long-term level is more in its eyes.
+    pub(super) fn choose(&mut self, offsets: [Option<f64>; 3]) -> f64 {
+        let mut best = usize::from(self.chosen);
+        if offsets[best / 2].is_none() {
+            best %= 2;
+        }
+        for (i, tracker) in self.trackers.iter().enumerate() {
+            if offsets[i / 2].is_some() && tracker.error >= 0.0 && tracker.error < 0.95 * self.trackers[best].error {
+                best = i;
+            }
+        }
+        // Without a season the level is that of a whole day as well; a weekend is what day and week see differently for long.
+        let more = match (usize::from(self.chosen) / 2, best / 2) {
+            (before @ 1.., now @ 1..) => offsets[before].unwrap_or(0.0) - offsets[now].unwrap_or(0.0),
+            _ => 0.0,
+        };
+        self.chosen = best as u8;
+        self.bridge += more;
+        more
+    }
+
     /// Lets a longer season speak that expects what surprises the speaker. What is remembered of the speaker's rest of the
     /// series is turned into the new one's; returns by how much that is more.
     pub(super) fn ask_others(&mut self, y: f64, offsets: [Option<f64>; 3], patience: f64) -> f64 {
