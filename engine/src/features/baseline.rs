@@ -76,12 +76,9 @@ pub struct Baselines {
 #[derive(Clone, Debug, Default)]
 struct State {
     trackers: [Tracker; CANDIDATES],
-    /// Long-term level and mean absolute deviation from it.
+    /// Long-term level, which is what the best known season leaves, whoever speaks, and mean absolute deviation from it.
     slow: f64,
     slow_error: f64,
-    /// What the long-term level is more in the eyes of the speaker: what its season leaves is another level than what that of the
-    /// speaker before left. Fades into the level.
-    bridge: f64,
     /// Change per step of the chosen level, over about [`TREND_MEMORY`] and a quarter as many samples.
     trend: f64,
     recent_trend: f64,
@@ -89,7 +86,9 @@ struct State {
     difference: f64,
     quantum: f64,
     last: f64,
+    /// What the speaker's season had added at the last sample, and what the best known one had.
     last_season: f64,
+    last_profile: f64,
     last_at: i64,
     step_ms: i64,
     seen: u64,
@@ -107,8 +106,6 @@ struct Observed {
     residual: Residual,
     /// From the long-term level: what the season learns.
     deviation: f64,
-    /// By how much another speaker has moved the long-term level.
-    more: f64,
 }
 
 impl Baselines {
@@ -168,7 +165,7 @@ impl Baselines {
         }
         let moment = self.clocks[usize::from(self.clock_of[slot])].moment(at);
         let season = self.seasons[slot].as_mut().map_or(SeasonAt::default(), |season| {
-            season.begin_hour(moment, state.slow + state.bridge);
+            season.begin_hour(moment, state.slow);
             season.at(moment)
         });
         let polarity = self.polarities[slot];
@@ -179,9 +176,6 @@ impl Baselines {
             polarity,
         });
         let observed = state.observe(at, value, season, polarity, &mut self.locals[slot]);
-        if let Some(season) = &mut self.seasons[slot] {
-            season.base += observed.more;
-        }
         self.learn_season(slot, moment, observed.deviation, season.month);
         Some(observed.residual)
     }
@@ -263,7 +257,7 @@ impl Baselines {
         }
         let state = &mut self.states[slot];
         let Some(season) = &mut self.seasons[slot] else { return };
-        season.learn_hour(state.last - (state.last_season - month));
+        season.learn_hour(state.last - (state.last_profile - month));
         season.learn(moment, state.step_ms, deviation - month, clip.max(state.floor()));
         state.follow_shift(season, moment);
         if season.borrowed.is_some() {
@@ -323,7 +317,7 @@ impl State {
         let floor = self.floor();
         // After a gap a series may be anywhere that a random walk takes it.
         let patience = gap.min(16.0).sqrt();
-        let more = self.ask_others(y, offsets, patience);
+        self.ask_others(y, offsets, patience);
         let chosen = usize::from(self.chosen);
         let offset = offsets[chosen / 2].unwrap_or(0.0);
 
@@ -331,18 +325,20 @@ impl State {
         let scale = self.scale(chosen) * patience;
         let z = (y - mean) / scale;
         let slow_scale = (TO_SIGMA * self.slow_error).max(floor);
-        let z_slow = (y - offset - self.slow - self.bridge) / slow_scale;
+        let profile = best_known(offsets);
+        let z_slow = (y - profile - self.slow) / slow_scale;
         let change = (y - self.last) - (offset - self.last_season);
         let z_change = change / (TO_SIGMA * self.difference * patience).max(floor * patience);
         let fast = polarity.apply(bounded(z));
         let slow = polarity.apply(bounded(z_slow));
         let features: [f32; FEATURES] = local.observe(fast, polarity.apply(bounded(z_change)), slow);
 
-        let bridged = self.learn(y, z, z_slow, change, offset, offsets, floor);
+        self.learn(y, z, z_slow, change, offsets, floor);
         let deviation = y - self.slow;
         self.last = y;
         self.last_at = at;
         self.last_season = offsets[usize::from(self.chosen) / 2].unwrap_or(offset);
+        self.last_profile = profile;
         self.seen += 1;
         Observed {
             residual: Residual {
@@ -353,7 +349,6 @@ impl State {
                 features,
             },
             deviation,
-            more: more + bridged,
         }
     }
 
@@ -368,17 +363,7 @@ impl State {
         }
     }
 
-    /// Learns a sample; returns by how much another speaker has moved the long-term level.
-    fn learn(
-        &mut self,
-        y: f64,
-        z: f64,
-        z_slow: f64,
-        change: f64,
-        offset: f64,
-        offsets: [Option<f64>; 3],
-        floor: f64,
-    ) -> f64 {
+    fn learn(&mut self, y: f64, z: f64, z_slow: f64, change: f64, offsets: [Option<f64>; 3], floor: f64) {
         confirm(&mut self.outliers, &mut self.relearn, z, CONFIRM, RELEARN);
         let memory = self.slow_memory();
         let patience = (memory / 2.0).clamp(128.0, 1440.0) as u16;
@@ -411,11 +396,8 @@ impl State {
         self.recent_trend += (moved - self.recent_trend) / (TREND_MEMORY / 4.0);
 
         let slow_scale = (TO_SIGMA * self.slow_error).max(floor);
-        let r = y - offset - self.slow - self.bridge;
+        let r = y - best_known(offsets) - self.slow;
         let gain = 1.0 / memory.min(self.seen as f64 + 1.0);
-        let fading = gain * self.bridge;
-        self.slow += fading;
-        self.bridge -= fading;
         if self.relearn_slow > 0 {
             self.slow += 0.2 * r;
         } else {
@@ -439,7 +421,7 @@ impl State {
             };
             self.quantum += (jump - self.quantum) / n;
         }
-        self.choose(offsets)
+        self.choose(offsets);
     }
 
     /// Follows the sampling interval and returns how many of them passed, at least 1.
@@ -470,6 +452,11 @@ impl State {
 fn offsets(season: SeasonAt) -> [Option<f64>; 3] {
     let special = |profile: f64| profile + season.month;
     [Some(season.month), season.day.map(special), season.week.map(special)]
+}
+
+/// What the season that sees most adds.
+fn best_known([none, day, week]: [Option<f64>; 3]) -> f64 {
+    week.or(day).or(none).unwrap_or(0.0)
 }
 
 /// Counts outliers in a row, forgiving every second one; enough of them open a time of learning without suspicion.

@@ -101,7 +101,7 @@ impl Baselines {
             if let Some((level, size)) = start {
                 let reach = 10.0 * residual.scale.max(size);
                 trial.errors.step += (value - residual.mean).abs().min(reach);
-                trial.errors.day += (value - self.last_season(slot) - level).abs().min(reach);
+                trial.errors.day += (value - self.last_profile(slot) - level).abs().min(reach);
             }
             trial.errors.far += usize::from(f64::from(residual.fast.abs().max(residual.slow.abs())) > OUTLIER);
             trial.residuals.push((at, value, residual));

@@ -27,7 +27,6 @@ pub struct Decomposition {
     pub(super) error: Tensor,
     pub(super) slow: Tensor,
     pub(super) slow_error: Tensor,
-    pub(super) bridge: Tensor,
     trend: Tensor,
     recent_trend: Tensor,
     difference: Tensor,
@@ -73,8 +72,8 @@ struct Seen {
     z: Tensor,
     z_slow: Tensor,
     change: Tensor,
-    /// Season of the speaker, and `[6, n]` of every candidate with 1 where it is known.
-    offset: Tensor,
+    /// Season of the speaker, the best known one, and `[6, n]` of every candidate with 1 where it is known.
+    profile: Tensor,
     offsets: Tensor,
     known: Tensor,
     floor: Tensor,
@@ -107,7 +106,6 @@ impl Decomposition {
             error: six(columns.error)?,
             slow: one(columns.slow)?,
             slow_error: one(columns.slow_error)?,
-            bridge: one(columns.bridge)?,
             trend: one(columns.trend)?,
             recent_trend: one(columns.recent_trend)?,
             difference: one(columns.difference)?,
@@ -170,15 +168,14 @@ impl Decomposition {
         let present = (finite * self.last_at.lt(at.as_millis() as f64)?)?;
         let y = pick(&present, &values, &self.last)?;
 
-        let moment = self.seasons.begin(at, &(&self.slow + &self.bridge)?)?;
+        let moment = self.seasons.begin(at, &self.slow)?;
         let before = self.clone();
         let gap = self.track_step(at)?;
         let (seen, residuals) = self.judge(moment, y, &gap, &present)?;
-        let more = self.learn(&seen)?;
-        self.seasons.move_base(&(more * present.to_dtype(DType::F64)?)?)?;
+        self.learn(&seen)?;
         let deviation = (&seen.y - &self.slow)?;
         self.last_season = pick_row(&seen.offsets, &self.chosen)?;
-        let values = (&seen.y - (&self.last_season - self.seasons.special()?)?)?;
+        let values = (&seen.y - (&seen.profile - self.seasons.special()?)?)?;
         self.last = seen.y;
         self.last_at = (self.last_at.zeros_like()? + at.as_millis() as f64)?;
         self.seen = (&self.seen + 1.0)?;
@@ -216,14 +213,15 @@ impl Decomposition {
         let (offsets, known) = self.seasons.offsets(moment)?;
         let floor = self.floor()?;
         let patience = gap.minimum(16.0)?.sqrt()?;
-        self.ask_others(&y, &offsets, &known, &floor, &patience, present)?;
+        self.ask_others(&y, &offsets, &known, &floor, &patience)?;
         let offset = self.of_speaker(&offsets)?;
 
         let mean = (self.of_speaker(&self.level)? + &offset)?;
         let scale = ((self.of_speaker(&self.error)? * TO_SIGMA)?.maximum(&floor)? * &patience)?;
         let z = ((&y - &mean)? / &scale)?;
         let slow_scale = (&self.slow_error * TO_SIGMA)?.maximum(&floor)?;
-        let z_slow = ((((&y - &offset)? - &self.slow)? - &self.bridge)? / slow_scale)?;
+        let profile = best_known(&offsets, &known)?;
+        let z_slow = (((&y - &profile)? - &self.slow)? / slow_scale)?;
         let change = ((&y - &self.last)? - (&offset - &self.last_season)?)?;
         let per_change = ((&self.difference * TO_SIGMA)? * &patience)?.maximum(&(&floor * &patience)?)?;
         let z_change = (&change / per_change)?;
@@ -243,7 +241,7 @@ impl Decomposition {
             z,
             z_slow,
             change,
-            offset,
+            profile,
             offsets,
             known,
             floor,
@@ -251,8 +249,7 @@ impl Decomposition {
         Ok((seen, residuals))
     }
 
-    /// Learns; returns by how much another speaker has moved the long-term level.
-    fn learn(&mut self, seen: &Seen) -> Result<Tensor> {
+    fn learn(&mut self, seen: &Seen) -> Result<()> {
         let Seen { y, z_slow, floor, .. } = seen;
         self.fast_run
             .confirm(&seen.z, &(self.seen.zeros_like()? + f64::from(CONFIRM))?)?;
@@ -271,12 +268,9 @@ impl Decomposition {
         self.recent_trend = (&self.recent_trend + ((&moved - &self.recent_trend)? * (4.0 / TREND_MEMORY))?)?;
 
         let slow_scale = (&self.slow_error * TO_SIGMA)?.maximum(floor)?;
-        let r = (((y - &seen.offset)? - &self.slow)? - &self.bridge)?;
+        let r = ((y - &seen.profile)? - &self.slow)?;
         let count = (&self.seen + 1.0)?;
         let gain = memory.minimum(&count)?.recip()?;
-        let fading = (&gain * &self.bridge)?;
-        self.slow = (&self.slow + &fading)?;
-        self.bridge = (&self.bridge - &fading)?;
         let far = z_slow.abs()?.gt(OUTLIER)?;
         let pull = pick(&far, &slow_scale, &(&slow_scale * CLIP)?)?;
         let trusted = (&self.slow + (&gain * r.maximum(&pull.neg()?)?.minimum(&pull)?)?)?;
@@ -299,7 +293,7 @@ impl Decomposition {
         let quantum = (&self.quantum + ((bounded - &self.quantum)? / changes.minimum(64.0)?)?)?;
         self.quantum = pick(&jumped, &quantum, &self.quantum)?;
         self.changes = pick(&jumped, &changes, &self.changes)?;
-        self.choose(&seen.offsets, &seen.known)
+        self.choose(&seen.known)
     }
 
     /// All six forecasters learn, each with its season; one whose season has just become known starts here.
@@ -332,9 +326,8 @@ impl Decomposition {
         Ok(())
     }
 
-    /// The candidate with the least recent error speaks next; the present one stays unless another is clearly better. Returns
-    /// what the long-term level is more in its eyes.
-    fn choose(&mut self, offsets: &Tensor, known: &Tensor) -> Result<Tensor> {
+    /// The candidate with the least recent error speaks next; the present one stays unless another is clearly better.
+    fn choose(&mut self, known: &Tensor) -> Result<()> {
         let parity = (&self.chosen - ((&self.chosen * 0.5)?.floor()? * 2.0)?)?;
         let has_season = pick_row(&known.to_dtype(DType::F64)?, &self.chosen)?.gt(0.0)?;
         let mut best = pick(&has_season, &self.chosen, &parity)?;
@@ -346,12 +339,8 @@ impl Decomposition {
             best = pick(&better, &(best.zeros_like()? + i as f64)?, &best)?;
             least = pick(&better, &error, &least)?;
         }
-        let seasonal = (self.chosen.ge(2.0)? * best.ge(2.0)?)?;
-        let apart = (pick_row(offsets, &self.chosen)? - pick_row(offsets, &best)?)?;
-        let more = pick(&seasonal, &apart, &apart.zeros_like()?)?;
         self.chosen = best;
-        self.bridge = (&self.bridge + &more)?;
-        Ok(more)
+        Ok(())
     }
 
     /// Follows the sampling interval; returns how many of them passed, at least 1.
@@ -428,7 +417,6 @@ impl Decomposition {
         for (now, before) in [
             (&mut self.slow, &before.slow),
             (&mut self.slow_error, &before.slow_error),
-            (&mut self.bridge, &before.bridge),
             (&mut self.trend, &before.trend),
             (&mut self.recent_trend, &before.recent_trend),
             (&mut self.difference, &before.difference),
@@ -481,6 +469,13 @@ impl Residuals {
             })
             .collect())
     }
+}
+
+/// What the season that sees most adds, of `[6, n]` offsets with 1 where they are known.
+fn best_known(offsets: &Tensor, known: &Tensor) -> Result<Tensor> {
+    let row = |of: &Tensor, i: usize| of.get(i)?.contiguous();
+    let day = pick(&row(known, 2)?, &row(offsets, 2)?, &row(offsets, 0)?)?;
+    pick(&row(known, 4)?, &row(offsets, 4)?, &day)
 }
 
 /// Of a `[6, n]` tensor, for each column the row that `rows` (`[n]`) names.

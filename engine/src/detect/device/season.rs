@@ -92,12 +92,6 @@ pub(super) struct Regimes {
 }
 
 impl Seasons {
-    /// Another speaker's long-term level is `more` (`[n]`) than the last one's.
-    pub(super) fn move_base(&mut self, more: &Tensor) -> Result<()> {
-        self.base = (&self.base + more)?;
-        Ok(())
-    }
-
     pub(super) fn upload(columns: SeasonColumns, device: &Device) -> Result<Self> {
         let n = columns.months.len();
         let suspected = columns.kept.unit.iter().map(|unit| u8::from(*unit > 0.0)).collect();

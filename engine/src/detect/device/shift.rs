@@ -64,7 +64,6 @@ impl Decomposition {
         let slow_error = regimes.error.maximum(&(&regimes.factor * &suspicion.slow_error)?)?;
         self.slow = pick(confirmed, &slow, &self.slow)?;
         self.slow_error = pick(confirmed, &slow_error, &self.slow_error)?;
-        self.bridge = pick(confirmed, &self.bridge.zeros_like()?, &self.bridge)?;
 
         let shape = self.level.shape().clone();
         let wide = |column: &Tensor| column.broadcast_as(&shape)?.contiguous();

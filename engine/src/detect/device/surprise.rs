@@ -3,7 +3,7 @@
 use super::columns::pick;
 use super::decomposition::{Decomposition, pick_row};
 use crate::features::baseline::{AS_GOOD, ASK_AT, CANDIDATES, NEARER, TO_SIGMA};
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 impl Decomposition {
     /// Lets a longer season speak that expects what surprises the speaker.
@@ -14,7 +14,6 @@ impl Decomposition {
         known: &Tensor,
         floor: &Tensor,
         patience: &Tensor,
-        present: &Tensor,
     ) -> Result<()> {
         let speaker = self.chosen.clone();
         let shape = self.level.shape().clone();
@@ -38,8 +37,7 @@ impl Decomposition {
             self.chosen = pick(&speaks, &(speaker.zeros_like()? + k as f64)?, &self.chosen)?;
         }
         let more = (pick_row(&self.level, &self.chosen)? - pick_row(&self.level, &speaker)?)?;
-        self.slow = (&self.slow + &more)?;
         self.last_season = (&self.last_season - &more)?;
-        self.seasons.move_base(&(more * present.to_dtype(DType::F64)?)?)
+        Ok(())
     }
 }

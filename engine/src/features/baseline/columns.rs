@@ -17,7 +17,6 @@ pub(crate) struct Columns {
     pub(crate) error: Vec<f64>,
     pub(crate) slow: Vec<f64>,
     pub(crate) slow_error: Vec<f64>,
-    pub(crate) bridge: Vec<f64>,
     pub(crate) trend: Vec<f64>,
     pub(crate) recent_trend: Vec<f64>,
     pub(crate) difference: Vec<f64>,
@@ -109,7 +108,6 @@ impl Baselines {
             }
             columns.slow.push(state.slow);
             columns.slow_error.push(state.slow_error);
-            columns.bridge.push(state.bridge);
             columns.trend.push(state.trend);
             columns.recent_trend.push(state.recent_trend);
             columns.difference.push(state.difference);

@@ -1,11 +1,14 @@
 //! How the state of a series begins anew: after a believed shift, from a batch estimate, from a borrowed shape.
 
-use super::{Baselines, CANDIDATES, CLIP, GAINS, RELEARN, State, TO_SIGMA, Tracker, UNTRIED, offsets};
+use super::{Baselines, CANDIDATES, CLIP, GAINS, RELEARN, State, TO_SIGMA, Tracker, UNTRIED, best_known, offsets};
 use crate::features::mstl::Estimate;
 use crate::features::reseed::{SUSPECT, Suspicion};
 use crate::features::season::{DAY_MS, Season};
 use crate::features::zone::Moment;
 use wire::Timestamp;
+
+/// A borrowed shape does not fit when without it the error is less than this part of what it is with it.
+const UNFIT: f64 = 0.8;
 
 impl State {
     /// Puts the season aside while samples are away from the long-term level, and begins anew from it where the shift is
@@ -43,7 +46,6 @@ impl State {
         season.week = kept.week;
         let anew = offsets(season.at(moment));
         self.slow = slow + regime.jump;
-        self.bridge = 0.0;
         self.slow_error = regime.error.max(regime.factor * slow_error);
         for (i, tracker) in self.trackers.iter_mut().enumerate() {
             let (Some(live), Some(anew)) = (live[i / 2], anew[i / 2]) else {
@@ -67,14 +69,14 @@ impl State {
         self.last_season = anew[usize::from(self.chosen) / 2].unwrap_or(0.0);
     }
 
-    /// Ends a loan: after a day of its own, or when the plain forecasters are better than the borrowed shape.
+    /// Ends a loan: after a day of its own, or when the plain forecasters are clearly better than the borrowed shape.
     pub(super) fn outgrow(&mut self, season: &mut Season, moment: Moment) {
+        let least = |of: &[Tracker]| of.iter().map(|tracker| tracker.error).fold(f64::INFINITY, f64::min);
         if season.is_grown(moment) {
             season.borrowed = None;
-        } else if self.chosen < 2 {
+        } else if least(&self.trackers[..2]) < UNFIT * least(&self.trackers[2..4]) {
             // The level was estimated through a shape that was not its own.
             self.slow = self.trackers[1].level;
-            self.bridge = 0.0;
             for tracker in &mut self.trackers[2..] {
                 tracker.error = UNTRIED;
             }
@@ -104,9 +106,9 @@ impl State {
             self.trackers[i] = tracker;
         }
         let memory = self.slow_memory();
-        (self.slow, self.slow_error, self.bridge) = (slow, error, 0.0);
+        (self.slow, self.slow_error) = (slow, error);
         for (value, offsets) in recent {
-            let offset = offsets[2].or(offsets[1]).unwrap_or(0.0);
+            let offset = best_known(*offsets);
             let reach = CLIP * (TO_SIGMA * self.slow_error).max(floor);
             let r = value - offset - self.slow;
             self.slow += r.clamp(-reach, reach) / memory;
@@ -129,7 +131,7 @@ impl State {
             self.trackers[i].level = self.last - day;
             self.trackers[i].error = self.trackers[i % 2].error;
         }
-        (self.slow, self.bridge) = (slow, 0.0);
+        self.slow = slow;
         self.slow_error = self.slow_error.max(error);
         self.chosen = 2 + self.chosen % 2;
         self.last_season = day;
@@ -141,7 +143,7 @@ impl Baselines {
     pub(in crate::features) fn seed_slow(&mut self, slot: usize, level: f64, error: f64) {
         if self.opened(slot).is_some() {
             let state = &mut self.states[slot];
-            (state.slow, state.slow_error, state.bridge) = (level, error, 0.0);
+            (state.slow, state.slow_error) = (level, error);
         }
     }
 
@@ -182,9 +184,9 @@ impl Baselines {
         Some((state.slow, (TO_SIGMA * state.slow_error).max(state.floor())))
     }
 
-    /// What the season had added to the level at the last sample.
-    pub(in crate::features) fn last_season(&self, slot: usize) -> f64 {
-        self.states[slot].last_season
+    /// What the best known season had added to the long-term level at the last sample.
+    pub(in crate::features) fn last_profile(&self, slot: usize) -> f64 {
+        self.states[slot].last_profile
     }
 
     pub(in crate::features) fn moment_at(&self, slot: usize, at: i64) -> Moment {

@@ -14,9 +14,8 @@ pub(crate) const AS_GOOD: f64 = 1.03;
 pub(crate) const NEARER: f64 = 0.5;
 
 impl State {
-    /// Picks the candidate with the least recent error; the present one stays unless another is clearly better. Returns what the
-    /// long-term level is more in its eyes.
-    pub(super) fn choose(&mut self, offsets: [Option<f64>; 3]) -> f64 {
+    /// Picks the candidate with the least recent error; the present one stays unless another is clearly better.
+    pub(super) fn choose(&mut self, offsets: [Option<f64>; 3]) {
         let mut best = usize::from(self.chosen);
         if offsets[best / 2].is_none() {
             best %= 2;
@@ -26,24 +25,16 @@ impl State {
                 best = i;
             }
         }
-        // Without a season the level is that of a whole day as well; a weekend is what day and week see differently for long.
-        let more = match (usize::from(self.chosen) / 2, best / 2) {
-            (before @ 1.., now @ 1..) => offsets[before].unwrap_or(0.0) - offsets[now].unwrap_or(0.0),
-            _ => 0.0,
-        };
         self.chosen = best as u8;
-        self.bridge += more;
-        more
     }
 
-    /// Lets a longer season speak that expects what surprises the speaker. What is remembered of the speaker's rest of the
-    /// series is turned into the new one's; returns by how much that is more.
-    pub(super) fn ask_others(&mut self, y: f64, offsets: [Option<f64>; 3], patience: f64) -> f64 {
+    /// Lets a longer season speak that expects what surprises the speaker.
+    pub(super) fn ask_others(&mut self, y: f64, offsets: [Option<f64>; 3], patience: f64) {
         let speaker = usize::from(self.chosen);
         let off_by = |k: usize, offset: f64| (y - self.trackers[k].level - offset).abs();
         let surprise = off_by(speaker, offsets[speaker / 2].unwrap_or(0.0));
         if surprise <= ASK_AT * self.scale(speaker) * patience {
-            return 0.0;
+            return;
         }
         let mut least = NEARER * surprise;
         let most_error = AS_GOOD * self.trackers[speaker].error;
@@ -58,10 +49,7 @@ impl State {
             }
         }
         // Levels of one pace differ by what their seasons have lately differed by.
-        let more = self.trackers[best].level - self.trackers[speaker].level;
+        self.last_season -= self.trackers[best].level - self.trackers[speaker].level;
         self.chosen = best as u8;
-        self.slow += more;
-        self.last_season -= more;
-        more
     }
 }
