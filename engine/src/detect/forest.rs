@@ -4,6 +4,8 @@
 //! and the split feature share a word. That is what files hold; scoring walks a copy laid out for speed ([`walk`]).
 
 mod walk;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 use linfa::DatasetBase;
 use linfa::ParamGuard;

@@ -135,13 +135,10 @@ impl Known {
 
     /// The position of the first of the two nearest values.
     fn merge(&self) -> usize {
-        let mut nearest = (0, f32::INFINITY);
-        for (i, pair) in self.values.windows(2).enumerate() {
-            if pair[1] - pair[0] < nearest.1 {
-                nearest = (i, pair[1] - pair[0]);
-            }
-        }
-        nearest.0
+        // Gaps are not negative, so their bits have their order; integers are compared many at a time.
+        let gaps: [u32; KNOWN - 1] = std::array::from_fn(|i| (self.values[i + 1] - self.values[i]).to_bits());
+        let least = gaps.iter().copied().fold(u32::MAX, u32::min);
+        gaps.iter().position(|gap| *gap == least).unwrap_or(0)
     }
 
     /// Makes one of the values at `at` and `at + 1`. The extremes stay what they are.

@@ -50,8 +50,9 @@ impl Windows {
 
     /// The greatest deviation in the window, of either sign, compressed.
     pub(super) fn greatest(&self, slot: usize) -> f32 {
+        // Sizes have the order of their bits; integers are compared many at a time.
         let ring = &self.values[slot * WINDOW..(slot + 1) * WINDOW];
-        ring.iter().fold(0.0, |greatest, x| greatest.max(x.abs()))
+        f32::from_bits(ring.iter().map(|x| x.abs().to_bits()).fold(0, u32::max))
     }
 
     /// Copies the window of a series, oldest first.

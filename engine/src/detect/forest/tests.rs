@@ -131,6 +131,9 @@ fn the_fast_walk_takes_the_path_of_the_plain_one() {
         let scores: Vec<u32> = forest.score_all(many).iter().map(|s| s.to_bits()).collect();
         let one_by_one: Vec<u32> = many.chunks_exact(8).map(|row| forest.score(row).to_bits()).collect();
         assert_eq!(scores, one_by_one);
+        // Wide registers or not: the same bits.
+        let bits = |paths: Vec<f32>| paths.iter().map(|p| p.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(walk.narrow_paths(many, 8)), bits(walk.total_paths(many, 8)));
     }
     let deep = IsolationForest::params()
         .trees(2)

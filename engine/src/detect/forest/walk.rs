@@ -6,11 +6,13 @@
 //! processor's nearest cache. Either way a row's path lengths are added up in the order of the trees: the bits are the same.
 //! Numbers are compared as integers of the same order, which takes a third of the time.
 
+#[cfg(target_arch = "x86_64")]
+use super::wide;
 use super::{FEATURE_SHIFT, INDEX_MASK, IsolationForest, LEAF, average_path};
 
 /// Depth of the paper's trees: 256 rows.
-const DEPTH: usize = 8;
-const WIDTH: usize = 1 << DEPTH;
+pub(super) const DEPTH: usize = 8;
+pub(super) const WIDTH: usize = 1 << DEPTH;
 /// Walks side by side.
 const SIDE: usize = 8;
 /// Rows that go through a tree before the next tree's turn: with it they fit the nearest cache.
@@ -23,6 +25,9 @@ const CELLS: usize = 16;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Walk {
     trees: Vec<Tree>,
+    /// The same by columns, where the processor can make use of them; else none.
+    #[cfg(target_arch = "x86_64")]
+    wide: Vec<wide::Tree>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -34,10 +39,10 @@ struct Tree {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Split {
+pub(super) struct Split {
     /// As [`key`] makes it.
-    threshold: u32,
-    feature: u32,
+    pub(super) threshold: u32,
+    pub(super) feature: u32,
 }
 
 /// Below an end: both ways lead to the same path length.
@@ -88,8 +93,18 @@ impl Walk {
             };
             tree.fill(forest, root as usize, 1, 0).then_some(tree)
         };
-        let trees = forest.roots.iter().map(tree).collect::<Option<_>>()?;
-        Some(Self { trees })
+        let trees = forest.roots.iter().map(tree).collect::<Option<Vec<Tree>>>()?;
+        Some(Self {
+            #[cfg(target_arch = "x86_64")]
+            wide: match pulp::x86::V4::try_new() {
+                Some(_) if forest.features <= wide::CELLS => trees
+                    .iter()
+                    .map(|tree| wide::Tree::new(&tree.splits, &tree.ends))
+                    .collect(),
+                _ => Vec::new(),
+            },
+            trees,
+        })
     }
 
     /// Sum of the path lengths of `row` in all trees, added up in the order of the trees.
@@ -123,6 +138,15 @@ impl Walk {
     /// The same for every row of `rows`, of `features` numbers each.
     pub(super) fn total_paths(&self, rows: &[f32], features: usize) -> Vec<f32> {
         let features = features.max(1);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = pulp::x86::V4::try_new().filter(|_| !self.wide.is_empty()) {
+            return wide::total_paths(simd, &self.wide, rows, features);
+        }
+        self.narrow_paths(rows, features)
+    }
+
+    /// Eight rows at a time, on any processor.
+    pub(super) fn narrow_paths(&self, rows: &[f32], features: usize) -> Vec<f32> {
         let mut totals = vec![0.0; rows.len() / features];
         let mut block = [[0; CELLS]; BLOCK];
         for (totals, rows) in totals.chunks_mut(BLOCK).zip(rows.chunks(BLOCK * features)) {
@@ -158,7 +182,7 @@ fn cells(row: &[f32]) -> [u32; CELLS] {
 }
 
 /// An integer for a number: of two, the smaller number has the smaller. A NaN is above all, since nothing says that it is less.
-fn key(x: f32) -> u32 {
+pub(super) fn key(x: f32) -> u32 {
     if x.is_nan() {
         return u32::MAX;
     }
