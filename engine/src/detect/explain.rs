@@ -50,6 +50,12 @@ impl Detector {
                 .chance(detection.score, detection.votes.count());
             text += &format!(" ({} % likely real)", (100.0 * chance).round().min(99.0));
         }
+        if let Some(saw) = why.and_then(|why| why.saw).filter(|saw| saw.stayed > 0) {
+            text += &format!(
+                "; {} samples in a row on which two members agree: none was enough by itself",
+                saw.stayed
+            );
+        }
         if let Some(decided) = why.and_then(|why| why.decided.as_deref()) {
             text += &format!("; {decided}");
         }

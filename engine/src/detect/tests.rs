@@ -1,5 +1,6 @@
 //! The ensemble as a whole: what it must find, what it must leave alone, what must never change its mind.
 
+mod stays;
 pub(super) mod swap;
 mod trouble;
 

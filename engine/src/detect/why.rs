@@ -21,6 +21,8 @@ pub struct Saw {
     pub window_ms: i64,
     /// Distance to the nearest value that the series has shown, in its unit.
     pub nearest: Option<f64>,
+    /// So many samples in a row made it an anomaly, of which none was rare enough by itself. 0: this one was.
+    pub stayed: u32,
 }
 
 /// The reasons behind one anomaly.

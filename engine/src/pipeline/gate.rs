@@ -419,6 +419,31 @@ mod tests {
         assert!(upkeep.detections.iter().any(|d| d.score > 0.5), "it stays visible");
     }
 
+    #[test]
+    fn what_an_incident_touches_goes_back_when_it_is_over() {
+        let set = |bench: &mut Bench, names: &[&str]| {
+            let names = names.iter().map(|name| (*name).into()).collect();
+            bench.gate.set_troubled(&mut bench.detector, Arc::new(names));
+        };
+        let fault: Vec<_> = (400..420)
+            .map(|i| (i, 900.0 + noise(i)))
+            .chain((420..425).map(|i| (i, noise(i))))
+            .collect();
+        let spared = Bench::new(&ContextConfig::default(), 400);
+        for (touched, goes_back) in [("db", true), ("web", false)] {
+            let mut bench = Bench::new(&ContextConfig::default(), 400);
+            set(&mut bench, &[touched]);
+            // Who stays among the touched is not begun anew.
+            bench.take(&fault[..10], 3);
+            set(&mut bench, &[touched, "cache"]);
+            bench.take(&fault[10..], 3);
+            assert!(bench.detections.iter().any(|d| d.anomaly), "it is judged as ever");
+            set(&mut bench, &[]);
+            let same = bench.detector.state(0) == spared.detector.state(0);
+            assert_eq!(same, goes_back, "{touched}");
+        }
+    }
+
     /// What lasts is reported, what may only be the hour of the day is not.
     #[test]
     fn the_first_samples_after_a_long_gap_page_nobody() {

@@ -3,6 +3,8 @@
 
 mod families;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use super::coordinator::is_durable;
 use super::gate::{Gate, GateOutput};

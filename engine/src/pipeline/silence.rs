@@ -76,7 +76,7 @@ impl Silences {
 }
 
 /// `up` of the entity at one instant: 0, expected 1.
-fn observation(entity: &EntityId, source: &Arc<str>, at: Timestamp, step_ms: i64) -> Observation {
+pub(super) fn observation(entity: &EntityId, source: &Arc<str>, at: Timestamp, step_ms: i64) -> Observation {
     let info = SeriesInfo {
         class: MetricClass::Errors,
         step_ms,

@@ -5,9 +5,9 @@
 
 use super::Detector;
 use super::decision::{Company, Weighed, recovers};
-use super::series::Series;
+use super::series::{STAYS, Series};
 use crate::detect::autoencoder::WINDOW;
-use crate::detect::calibration::{AUTOENCODER, FAST, SLOW, squash};
+use crate::detect::calibration::{AUTOENCODER, FAST, SLOW};
 use crate::detect::joint::Together;
 use crate::detect::novelty::Known;
 use crate::detect::{Detection, Saw};
@@ -80,7 +80,7 @@ impl Detector {
         let verdict = self.verdict(&before.series, before.at, &weighed, autoencoder, before.seen);
         Detection {
             expected: Some(self.band(before.slot, weighed.residual.mean, weighed.residual.scale)),
-            score: squash(verdict.joint / before.required),
+            score: verdict.score,
             votes: verdict.votes,
             anomaly: verdict.anomaly,
             ..self.quiet(before.slot, before.at, value)
@@ -90,6 +90,7 @@ impl Detector {
     /// What each member saw in `value`, in numbers that say something to a person.
     pub fn saw(&self, before: &Before, value: f64) -> Saw {
         let (weighed, autoencoder) = self.weigh(before, value);
+        let verdict = self.verdict(&before.series, before.at, &weighed, autoencoder, before.seen);
         let residual = &weighed.residual;
         let tails = &before.series.tails;
         let long_term = tails[SLOW].rarity(residual.slow.abs()) > tails[FAST].rarity(residual.fast.abs());
@@ -107,6 +108,7 @@ impl Detector {
             rebuilt: autoencoder.map(|score| score / tails[AUTOENCODER].threshold),
             window_ms: before.seen.1.saturating_mul(WINDOW as i64),
             nearest: before.known.nearest(value),
+            stayed: if verdict.stayed { STAYS as u32 } else { 0 },
         }
     }
 

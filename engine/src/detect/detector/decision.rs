@@ -96,6 +96,10 @@ pub(super) struct Verdict {
     pub(super) votes: Votes,
     /// Joint rarity in decades.
     pub(super) joint: f32,
+    /// Score in `0..=1`.
+    pub(super) score: f32,
+    /// Whether it would have been too little, had it not stayed.
+    pub(super) stayed: bool,
     /// Rare samples in a row, this one included.
     pub(super) run: u8,
     pub(super) anomaly: bool,
@@ -188,8 +192,8 @@ impl Detector {
     }
 
     /// Everything but the autoencoder. `forest`: the score of its class's forest.
-    fn cheap_members(&mut self, met: Met, forest: f32, effort: Effort) -> Pending {
-        let Met { slot, at, value, .. } = met;
+    fn cheap_members(&mut self, met: &mut Met, forest: f32, effort: Effort) -> Pending {
+        let Met { slot, at, value, .. } = *met;
         let seen = self.baselines.seen(slot);
         let series = &self.series[slot];
         let required = required_rarity(
@@ -208,7 +212,7 @@ impl Detector {
             company,
         );
         let votes = weighed.votes(series);
-        let before = met.baseline.filter(|_| votes > 0);
+        let before = if votes > 0 { met.baseline.take() } else { None };
         let before = before.map(|baseline| self.remember(slot, at, baseline, met.displaced, required));
         self.novelties.learn(slot, value);
         self.entities
@@ -230,16 +234,18 @@ impl Detector {
 
     /// The forest's score of every sample met, class by class.
     fn isolate(&self, met: &[Met]) -> Vec<f32> {
+        let mut rows = MetricClass::ALL.map(|_| Vec::new());
+        let mut places = MetricClass::ALL.map(|_| Vec::new());
+        for (place, met) in met.iter().enumerate() {
+            let class = class_index(self.series[met.slot].class);
+            rows[class].extend_from_slice(&met.residual.features);
+            places[class].push(place);
+        }
         let mut scores = vec![0.0; met.len()];
         for class in MetricClass::ALL {
-            let of_class = || {
-                met.iter()
-                    .zip(0..)
-                    .filter(|(met, _)| self.series[met.slot].class == class)
-            };
-            let rows: Vec<f32> = of_class().flat_map(|(met, _)| met.residual.features).collect();
-            for ((_, at), score) in of_class().zip(self.models.isolate(class, &rows)) {
-                scores[at] = score;
+            let class_scores = self.models.isolate(class, &rows[class_index(class)]);
+            for (&place, score) in places[class_index(class)].iter().zip(class_scores) {
+                scores[place] = score;
             }
         }
         scores
@@ -273,11 +279,12 @@ impl Detector {
 
     /// Whether a joint rarity is enough for a series.
     fn confirmed(&self, series: &Series, at: Timestamp, joint: f32, required: f32) -> bool {
-        series.confirms(
-            at,
-            joint,
-            required * unsquash(self.thresholds[class_index(series.class)]),
-        )
+        series.confirms(at, joint, required * self.relative_threshold(series.class))
+    }
+
+    /// The joint rarity that an anomaly of a class takes, by what the setting requires: 1 until feedback moves it.
+    fn relative_threshold(&self, class: MetricClass) -> f32 {
+        unsquash(self.thresholds[class_index(class)])
     }
 
     /// The decision, given what a series was before the sample. `autoencoder`: its raw score, where it counts.
@@ -305,16 +312,19 @@ impl Detector {
         };
         let [best, second] = best_two(&[stl, forest, novelty, autoencoder.unwrap_or(0.0)]);
         let joint = if weighed.recovered { stl } else { 0.5 * (best + second) };
-        let threshold = unsquash(self.thresholds[class_index(series.class)]);
-        let stays = || samples_to_believe(step_ms) == 1 && series.stays(at, joint / required, threshold);
-        let rare = votes.count() >= 2
-            && (self.confirmed(series, at, joint, required) || stays())
-            && seen >= least_seen(step_ms)
-            && !weighed.recovered;
+        let threshold = self.relative_threshold(series.class);
+        let relative = joint / required;
+        let may_be = votes.count() >= 2 && seen >= least_seen(step_ms) && !weighed.recovered;
+        let confirmed = self.confirmed(series, at, joint, required);
+        let stayed = may_be && !confirmed && samples_to_believe(step_ms) == 1 && series.stays(at, relative, threshold);
+        let rare = may_be && (confirmed || stayed);
         let run = if rare { series.rare.saturating_add(1) } else { 0 };
         Verdict {
             votes,
             joint,
+            // What has stayed is worth what is just enough.
+            score: squash(if stayed { relative.max(threshold) } else { relative }),
+            stayed,
             run,
             anomaly: rare && (series.episode.is_some() || run >= samples_to_believe(step_ms)),
         }
@@ -325,9 +335,10 @@ impl Detector {
         let mut met = std::mem::take(&mut self.met);
         let forest = self.isolate(&met);
         let mut pending = std::mem::take(&mut self.pending);
-        for (met, forest) in met.drain(..).zip(forest) {
+        for (met, forest) in met.iter_mut().zip(forest) {
             pending.push(self.cheap_members(met, forest, effort));
         }
+        met.clear();
         self.met = met;
         let mut windows = Vec::new();
         for p in pending.iter().filter(|p| p.ask) {
@@ -359,7 +370,7 @@ impl Detector {
         let verdict = self.verdict(series, p.at, weighed, autoencoder, (seen, step_ms));
         let [stl, forest, _] = weighed.rarities;
         let required = weighed.required;
-        let threshold = unsquash(self.thresholds[class_index(series.class)]);
+        let threshold = self.relative_threshold(series.class);
         let series = &mut self.series[p.slot];
         let salience = series.salience.observe(
             [stl / required, forest / required, weighed.novelty],
@@ -387,7 +398,7 @@ impl Detector {
         }
         Detection {
             expected: Some(self.band(p.slot, weighed.residual.mean, weighed.residual.scale)),
-            score: squash(verdict.joint / required),
+            score: verdict.score,
             salience,
             shift,
             votes: verdict.votes,

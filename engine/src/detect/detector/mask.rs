@@ -5,7 +5,7 @@
 //! alert has to pass. And where a series does not come back to what it was, what it has become is how it is now.
 
 use super::Detector;
-use super::series::{NONE, Series};
+use super::series::{NONE, Series, worsen};
 use crate::detect::autoencoder::WINDOW;
 use crate::detect::calibration::RAWS;
 use crate::detect::joint::Standing;
@@ -38,9 +38,7 @@ pub(super) struct Kept {
 impl Kept {
     /// Takes in the raw scores of a sample; NaN where there is none.
     pub(super) fn note(&mut self, raws: [f32; RAWS]) {
-        for (worst, raw) in self.worst.iter_mut().zip(raws) {
-            *worst = worst.max(raw);
-        }
+        worsen(&mut self.worst, raws);
     }
 }
 
@@ -77,7 +75,7 @@ impl Detector {
 
     /// Whether context says that a series must not teach.
     pub(super) fn is_masked(&self, slot: usize) -> bool {
-        !self.kept.is_empty() && self.kept.get(&slot).is_some_and(|kept| kept.masked)
+        self.kept.get(&slot).is_some_and(|kept| kept.masked)
     }
 
     fn keep(&mut self, slot: usize) -> &mut Kept {
@@ -99,8 +97,7 @@ impl Detector {
     }
 
     fn go_back(&mut self, slot: usize) {
-        let is_over = |kept: &Kept| !kept.masked && !kept.troubled;
-        if !self.kept.get(&slot).is_some_and(|kept| is_over(kept)) {
+        if self.kept.get(&slot).is_some_and(|kept| kept.masked || kept.troubled) {
             return;
         }
         let Some(kept) = self.kept.remove(&slot) else { return };

@@ -8,7 +8,7 @@ use wire::series::MetricClass;
 use wire::{SeriesId, Timestamp};
 
 /// Weight of a suspicious sample when tails learn.
-pub(super) const SUSPICIOUS: f32 = 0.2;
+const SUSPICIOUS: f32 = 0.2;
 /// A run of rare samples teaches the tails once, by its worst, when it is over: learning while it lasts would talk a fault
 /// down before it is believed. One longer than this is the new normal, and taught sample by sample.
 const LONG_RUN: u8 = 64;
@@ -123,9 +123,7 @@ impl Series {
                 self.teach(raws, 1.0);
             }
             1..=LONG_RUN => {
-                for (worst, raw) in self.worst.iter_mut().zip(raws) {
-                    *worst = worst.max(raw);
-                }
+                worsen(&mut self.worst, raws);
             }
             _ => self.teach(raws, SUSPICIOUS),
         }
@@ -142,9 +140,7 @@ impl Series {
         self.bar = since.bar;
         self.rare = 0;
         let mut known = std::mem::replace(&mut self.worst, NONE);
-        for (known, worst) in known.iter_mut().zip(worst) {
-            *known = known.max(worst);
-        }
+        worsen(&mut known, worst);
         self.episode = since.episode;
         self.teach(known, SUSPICIOUS);
     }
@@ -155,5 +151,66 @@ impl Series {
                 tail.learn(raw, weight);
             }
         }
+    }
+}
+
+/// Keeps the greater of two raw scores of each member; NaN where there is none.
+pub(super) fn worsen(worst: &mut [f32; RAWS], raws: [f32; RAWS]) {
+    for (worst, raw) in worst.iter_mut().zip(raws) {
+        *worst = worst.max(raw);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::Models;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    fn series() -> Series {
+        let tails = Models::bundled().unwrap().tails(MetricClass::Latency);
+        Series::new(SeriesId(1), MetricClass::Latency, tails)
+    }
+
+    fn after(relative: [f32; STAYS - 1], voted: impl Fn(usize) -> bool) -> Series {
+        let mut series = series();
+        for (n, relative) in relative.into_iter().enumerate() {
+            series.remember(relative, voted(n), 1.0);
+        }
+        series
+    }
+
+    #[test]
+    fn what_stays_below_the_threshold_counts_in_the_end() {
+        let near = [0.8; STAYS - 1];
+        assert!(after(near, |_| true).stays(NOW, 0.8, 1.0));
+        assert!(
+            !after([0.6; STAYS - 1], |_| true).stays(NOW, 0.6, 1.0),
+            "it is too small"
+        );
+        assert!(
+            !after(near, |n| n != 2).stays(NOW, 0.8, 1.0),
+            "one member alone saw one of them"
+        );
+        assert!(!series().stays(NOW, 0.99, 1.0), "it has not stayed yet");
+        // One sample that says much does not speak for the rest.
+        let mut lone = [0.5; STAYS - 1];
+        lone[0] = 50.0;
+        assert!(!after(lone, |_| true).stays(NOW, 0.5, 1.0));
+    }
+
+    #[test]
+    fn who_has_alerted_lately_must_stay_further_off() {
+        let mut series = after([0.8; STAYS - 1], |_| true);
+        series.bar = (BAR_MAX, NOW);
+        assert!(!series.stays(NOW, 0.8, 1.0));
+        let days_later = NOW + 20 * BAR_HALF_LIFE_MS as i64;
+        assert!(series.stays(days_later, 0.8, 1.0));
+        // While an anomaly lasts nothing is gathered for the next.
+        series.episode = Some((NOW, 1));
+        series.remember(0.9, true, 1.0);
+        series.episode = None;
+        assert!(!series.stays(days_later, 0.9, 1.0));
     }
 }

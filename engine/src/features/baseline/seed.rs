@@ -75,7 +75,7 @@ impl State {
         if season.is_grown(moment) {
             season.borrowed = None;
         } else if least(&self.trackers[..2]) < UNFIT * least(&self.trackers[2..4]) {
-            // The level was estimated through a shape that was not its own.
+            // A plain forecaster speaks already. The level was estimated through a shape that was not its own.
             self.slow = self.trackers[1].level;
             for tracker in &mut self.trackers[2..] {
                 tracker.error = UNTRIED;
@@ -142,8 +142,8 @@ impl Baselines {
     /// Puts a batch estimate of the long-term level and spread in place of the first online one.
     pub(in crate::features) fn seed_slow(&mut self, slot: usize, level: f64, error: f64) {
         if self.opened(slot).is_some() {
-            let state = &mut self.states[slot];
-            (state.slow, state.slow_error) = (level, error);
+            self.states[slot].slow = level;
+            self.states[slot].slow_error = error;
         }
     }
 

@@ -283,3 +283,31 @@ fn each_member_says_what_it_saw() {
     let evidence = world.lane.detector().evidence(&info, &ordinary, None);
     assert!(!evidence.anomaly && evidence.quiet_at.is_none() && !evidence.sentence.contains("kept quiet"));
 }
+
+#[test]
+fn what_an_incident_touches_is_expected_as_before_when_it_is_over() {
+    let mut world = World::new("", "latency", 60, &ordinary(HISTORY));
+    let expected = |world: &World, i: usize| world.lane.detector().expected(0, world.at(i)).unwrap();
+    let before = expected(&world, HISTORY);
+    let mut i = HISTORY;
+    for _ in 0..30 {
+        world.take(i, 40.0 + errors(i));
+        i += 1;
+    }
+    assert_eq!(world.incidents().len(), 1);
+    let during = expected(&world, i);
+    while world.incidents()[0].is_open() {
+        world.take(i, errors(i));
+        i += 1;
+    }
+    let after = expected(&world, i);
+    assert!(
+        (after.mean - before.mean).abs() < 0.2 * before.scale,
+        "{before:?} {after:?}"
+    );
+    assert!((after.scale / before.scale - 1.0).abs() < 0.1, "{before:?} {after:?}");
+    assert!(
+        (during.scale / before.scale - 1.0).abs() > 0.1,
+        "so long a fault is learnt from: {during:?}"
+    );
+}
