@@ -76,13 +76,23 @@ pub(crate) enum ShardMessage {
         to: Timestamp,
         reply: oneshot::Sender<Option<Result<Slice>>>,
     },
-    /// Hands over what the store does not have yet, after sealing what is full (or everything).
+    /// Hands over what the store does not have yet, after sealing what is full (or everything); a part of the series at a
+    /// time, so that samples need not wait for all of it. `from` is 0, or what the part before said.
     Seal {
         everything: bool,
-        reply: oneshot::Sender<Vec<SealedChunk>>,
+        from: usize,
+        reply: oneshot::Sender<Sealed>,
     },
     /// The store has these chunks, named by their end.
     Saved { ends: Vec<(SeriesId, Timestamp)> },
+}
+
+/// What the store does not have yet of a part of a shard's series.
+#[derive(Debug, Default)]
+pub(crate) struct Sealed {
+    pub(crate) chunks: Vec<SealedChunk>,
+    /// Where the next part begins; `None`: this was the last.
+    pub(crate) next: Option<usize>,
 }
 
 /// Samples from before a start, oldest first, each once.

@@ -123,8 +123,12 @@ impl Shard {
             ShardMessage::Slice { id, from, to, reply } => {
                 let _ = reply.send(self.table.slice(id, from, to));
             }
-            ShardMessage::Seal { everything, reply } => {
-                let _ = reply.send(self.table.seal(everything, is_durable));
+            ShardMessage::Seal {
+                everything,
+                from,
+                reply,
+            } => {
+                let _ = reply.send(self.table.seal(everything, from, is_durable));
             }
             ShardMessage::Saved { ends } => self.table.saved(&ends),
         }

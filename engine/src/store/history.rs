@@ -21,6 +21,9 @@ const FULL: usize = 512;
 /// Samples that stay open when a full series is sealed: the room for late ones.
 const KEEP_OPEN: usize = 64;
 
+/// Samples that room is made for at a time.
+const GROW_BY: usize = 64;
+
 /// In the length of the times: values are whole numbers of a decimal place, which follows in one byte.
 const DECIMAL: u32 = 1 << 31;
 
@@ -207,6 +210,7 @@ impl History {
     pub fn insert(&mut self, at: Timestamp, value: f64) -> Admit {
         let in_order = self.samples.last().is_none_or(|(last, _)| at > *last);
         if in_order && self.sealed_until.is_none_or(|until| at > until) {
+            self.make_room();
             self.samples.push((at, value));
             return Admit::InOrder;
         }
@@ -215,6 +219,7 @@ impl History {
             Ok(_) => Admit::Refused(RejectReason::Conflicting),
             Err(_) if self.sealed_until.is_some_and(|until| at <= until) => Admit::Refused(RejectReason::TooOld),
             Err(place) => {
+                self.make_room();
                 self.samples.insert(place, (at, value));
                 Admit::OutOfOrder
             }
@@ -241,7 +246,14 @@ impl History {
         let forget = self.sealed.saturating_sub(KEEP_SEALED);
         self.samples.drain(..forget);
         self.sealed -= forget;
-        self.samples.shrink_to(FULL);
+        self.samples.shrink_to_fit();
+    }
+
+    /// Grows by a few samples at a time: twice as much as before, as vectors grow, is most of what a series would take.
+    fn make_room(&mut self) {
+        if self.samples.len() == self.samples.capacity() {
+            self.samples.reserve_exact(GROW_BY);
+        }
     }
 
     /// Chunks that are not yet in the store, oldest first.

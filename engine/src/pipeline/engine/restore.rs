@@ -12,7 +12,7 @@ use crate::detect::SHIPPED_THRESHOLD;
 use crate::error::{Error, Result};
 use crate::learn::{Thresholds, TrackRecord};
 use crate::pipeline::coordinator::{REPLAY_SOURCE, Restored, TRAINED_AT};
-use crate::pipeline::message::{Past, ShardMessage};
+use crate::pipeline::message::{Past, Sealed, ShardMessage};
 use crate::series::{Catalog, SeriesInfo, SeriesKind, family_of, home_of};
 use crate::store::log::{Batch, Record};
 use crate::store::rollup::Level;
@@ -20,6 +20,7 @@ use crate::store::{Change, Saved, Store};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 use wire::incident::Verdict;
 use wire::{SeriesId, Timestamp};
 
@@ -315,21 +316,29 @@ impl Engine {
     pub(super) async fn seal(&self, everything: bool) -> Result<()> {
         // First: who waits for it must not keep senders waiting.
         let _sealing = self.sealing.lock().await;
-        // While everything is sealed nothing may be between the log and the shards, or the cut would lose it.
-        let _nobody = if everything {
+        // The shards are to seal all that the log holds now: nothing may be between it and them while they are told so. What
+        // comes later stays in the log, so nobody waits for the sealing itself.
+        let nobody = if everything {
             Some(self.gate.write().await)
         } else {
             None
         };
         let checkpoint = everything.then(|| self.log.end());
+        let mut answers = Vec::with_capacity(self.shards.len());
+        for shard in 0..self.shards.len() {
+            answers.push(self.ask_to_seal(shard, everything, 0).await?);
+        }
+        drop(nobody);
         let mut chunks = Vec::new();
         let mut ends = vec![Vec::new(); self.shards.len()];
-        for (shard, ends) in ends.iter_mut().enumerate() {
-            let (reply, answer) = tokio::sync::oneshot::channel();
-            self.to_shard(shard, ShardMessage::Seal { everything, reply }).await?;
-            let part = answer.await.map_err(|_| gone())?;
-            ends.extend(part.iter().map(|chunk| (chunk.series, chunk.end)));
-            chunks.extend(part);
+        for (shard, (mut answer, ends)) in answers.into_iter().zip(&mut ends).enumerate() {
+            loop {
+                let part = answer.await.map_err(|_| gone())?;
+                ends.extend(part.chunks.iter().map(|chunk| (chunk.series, chunk.end)));
+                chunks.extend(part.chunks);
+                let Some(next) = part.next else { break };
+                answer = self.ask_to_seal(shard, everything, next).await?;
+            }
         }
         if chunks.is_empty() && checkpoint.is_none() {
             return Ok(());
@@ -343,6 +352,17 @@ impl Engine {
             self.expire().await?;
         }
         Ok(())
+    }
+
+    async fn ask_to_seal(&self, shard: usize, everything: bool, from: usize) -> Result<oneshot::Receiver<Sealed>> {
+        let (reply, answer) = oneshot::channel();
+        let message = ShardMessage::Seal {
+            everything,
+            from,
+            reply,
+        };
+        self.to_shard(shard, message).await?;
+        Ok(answer)
     }
 
     /// Forgets what is too old, level by level.

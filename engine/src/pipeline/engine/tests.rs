@@ -7,6 +7,7 @@ mod kafka;
 mod models;
 mod ranges;
 mod remote_write;
+mod seal;
 
 use super::*;
 use crate::clock::ManualClock;
@@ -52,7 +53,12 @@ fn batch(from: i64, count: i64) -> IngestBatch {
 }
 
 async fn values(engine: &Arc<Engine>) -> Vec<(Timestamp, f64)> {
-    let id = info_from_labels(&Labels::of("web", "latency", None)).id;
+    values_of(engine, "web").await
+}
+
+/// The latency of an entity, as it is stored.
+async fn values_of(engine: &Arc<Engine>, entity: &str) -> Vec<(Timestamp, f64)> {
+    let id = info_from_labels(&Labels::of(entity, "latency", None)).id;
     let query = Query::Series {
         id,
         from: Some(Timestamp(0)),

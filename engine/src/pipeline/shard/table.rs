@@ -11,11 +11,11 @@ use crate::error::Result;
 use crate::features::rates;
 use crate::ingest::admit::Admit;
 use crate::pipeline::gate::Gate;
-use crate::pipeline::message::{About, Clocks, Slice};
+use crate::pipeline::message::{About, Clocks, Sealed, Slice};
 use crate::predict::limits::known_limit;
 use crate::predict::{Limit, forecast};
 use crate::series::{SeriesInfo, SeriesKind, set_kind};
-use crate::store::history::{History, SealedChunk};
+use crate::store::history::History;
 use crate::view::Verdict;
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -28,6 +28,9 @@ const MIN_VERDICTS: usize = 60;
 
 /// Most verdicts kept for a series, however few there are.
 const MAX_VERDICTS: usize = 4096;
+
+/// Series sealed at a time: some milliseconds of work, for which samples wait.
+const SEALS: usize = 64;
 
 /// Values of a sparkline.
 const SPARK_POINTS: usize = 48;
@@ -425,18 +428,31 @@ impl SeriesTable {
         }
     }
 
-    /// Seals what is full (or everything) and returns all chunks that the store does not have yet.
-    pub(super) fn seal(&mut self, everything: bool, durable: impl Fn(&str) -> bool) -> Vec<SealedChunk> {
-        let mut chunks = Vec::new();
-        let judged = self.series.iter_mut().map(|s| (&s.source, &mut s.history));
-        let kept = self.kept.iter_mut().flatten().map(|k| (&k.source, &mut k.history));
-        for (_, history) in judged.chain(kept).filter(|(source, _)| durable(source)) {
+    /// Seals what is full (or everything) from a place on, of at most [`SEALS`] series, and returns all chunks of those that it
+    /// came by that the store does not have yet. A series that has come to be judged meanwhile has its new place after all others,
+    /// so none is passed over.
+    pub(super) fn seal(&mut self, everything: bool, from: usize, durable: impl Fn(&str) -> bool) -> Sealed {
+        let mut found = Sealed::default();
+        let kept = self.kept.iter_mut();
+        let kept = kept.map(|kept| kept.as_mut().map(|kept| (&kept.source, &mut kept.history)));
+        let judged = self.series.iter_mut();
+        let judged = judged.map(|series| Some((&series.source, &mut series.history)));
+        let mut seals = 0;
+        for (place, series) in kept.chain(judged).enumerate().skip(from) {
+            let Some((_, history)) = series.filter(|(source, _)| durable(source)) else {
+                continue;
+            };
             if everything || history.is_full() {
+                if seals == SEALS {
+                    found.next = Some(place);
+                    break;
+                }
                 history.seal(everything);
+                seals += 1;
             }
-            chunks.extend_from_slice(history.unsaved());
+            found.chunks.extend_from_slice(history.unsaved());
         }
-        chunks
+        found
     }
 
     /// The store has these chunks.
