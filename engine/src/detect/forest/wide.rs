@@ -129,37 +129,35 @@ fn among<const PAIRS: usize>(simd: V4, cells: &[u32], at: __m512i) -> __m512i {
     for (pair, found) in found.iter_mut().enumerate() {
         *found = vector._mm512_permutex2var_epi32(register(cells, 2 * pair), at, register(cells, 2 * pair + 1));
     }
-    // A register pair is named by five bits of the position; each bit more halves the pairs that are left.
-    let (mut left, mut bit) = (PAIRS, 2 * LANES as i32);
-    while left > 1 {
-        left /= 2;
-        let upper = vector._mm512_test_epi32_mask(at, vector._mm512_set1_epi32(bit));
-        for i in 0..left {
-            found[i] = vector._mm512_mask_blend_epi32(upper, found[2 * i], found[2 * i + 1]);
-        }
-        bit *= 2;
-    }
-    found[0]
+    // Five bits of the position name a cell within its pair, those above them the pair.
+    one_of(simd, found, at, 2 * LANES as i32)
 }
 
 /// Each lane's value of the feature that it names.
 #[inline(always)]
 fn value(simd: V4, rows: &Rows, feature: __m512i) -> __m512i {
-    let vector = simd.avx512f;
-    let mut found = [feature; CELLS];
-    for (found, row) in found.iter_mut().zip(rows) {
-        *found = pulp::cast(*row);
+    let mut cells = [feature; CELLS];
+    for (cells, row) in cells.iter_mut().zip(rows) {
+        *cells = pulp::cast(*row);
     }
-    let (mut left, mut bit) = (CELLS, 1);
+    one_of(simd, cells, feature, 1)
+}
+
+/// Of `cells`, a power of two of them, those that each lane of `number` names in its bits from `bit` on.
+#[inline(always)]
+fn one_of<const N: usize>(simd: V4, mut cells: [__m512i; N], number: __m512i, mut bit: i32) -> __m512i {
+    let vector = simd.avx512f;
+    let mut left = N;
+    // Each bit halves what is left.
     while left > 1 {
         left /= 2;
-        let odd = vector._mm512_test_epi32_mask(feature, vector._mm512_set1_epi32(bit));
+        let odd = vector._mm512_test_epi32_mask(number, vector._mm512_set1_epi32(bit));
         for i in 0..left {
-            found[i] = vector._mm512_mask_blend_epi32(odd, found[2 * i], found[2 * i + 1]);
+            cells[i] = vector._mm512_mask_blend_epi32(odd, cells[2 * i], cells[2 * i + 1]);
         }
         bit *= 2;
     }
-    found[0]
+    cells[0]
 }
 
 #[inline(always)]
