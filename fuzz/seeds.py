@@ -169,6 +169,15 @@ seed("kafka", "text", b"otlp_logs\ncard refused")
 seed("kafka", "remote-write-1", b"application/x-protobuf;proto=prometheus.WriteRequest\n" + message((1, series)))
 seed("kafka", "remote-write-2", b"application/x-protobuf;proto=io.prometheus.write.v2.Request\n" + table + field(5, series2))
 
+# What is scraped, and what is asked.
+seed("scrape", "text", '# HELP up Whether it is there.\n# TYPE up gauge\nup 1\n# TYPE wait histogram\n'
+     'wait_bucket{le="0.5",path="a\\"b"} 3 1760000000000\nwait_bucket{le="+Inf"} 4\nwait_sum 1.5e0\nwait_count 4\n')
+seed("scrape", "openmetrics", '# TYPE jobs counter\njobs_total{a="b"} 7 1760000000.5 # {trace_id="t"} 0.5 1760000000\n'
+     'jobs_created{a="b"} 1759999000\n# EOF\n')
+seed("promql", "rate", 'sum by (job) (rate(up{job=~"a|b", x!=""}[5m] offset 1m)) / on (job) group_left count(up) > bool 0.5')
+seed("promql", "functions", 'histogram_quantile(0.9, sum by (le) (increase(up[1m]))) or -quantile_over_time(.5, up[90s])')
+seed("promql", "others", 'topk(3, label_replace(up, "a", "$1", "b", "(.*)")) unless absent(up) @ 1760000000')
+
 # Kubernetes: lines of a watch.
 def workload(image, generation):
     template = {"metadata": {"labels": {"app": "cart"}, "annotations": {"kubectl.kubernetes.io/restartedAt": "2025-10-09T08:53:20Z"}},

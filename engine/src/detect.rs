@@ -18,6 +18,7 @@ pub mod fast;
 mod forest;
 mod joint;
 mod kernel;
+mod lanes;
 mod models;
 mod novelty;
 mod salience;

@@ -14,9 +14,13 @@ use engine::ingest::kafka::{self, Message};
 use engine::ingest::otlp::{self, Encoding, Streams};
 use engine::ingest::prometheus::{Limits, Version, decode};
 use engine::ingest::registry::Registry;
+use engine::ingest::scrape::exposition::{self, Format};
+use engine::ingest::scrape::target::{Scrape, TargetState};
+use engine::ingest::scrape::{ScrapeConfig, Target as ScrapeTarget};
 use engine::ingest::signal::{SignalLimits, Signals};
 use engine::ingest::statsd::{Aggregator, StatsdConfig};
 use engine::ingest::{IngestBatch, csv, json_lines, loki};
+use engine::promql::{Fetched, FetchedSeries, LabelSet, Query, Steps};
 use engine::store::history::SealedChunk;
 use engine::store::log::read_segment;
 use wire::{SeriesId, Timestamp};
@@ -39,6 +43,8 @@ pub(crate) const TARGETS: &[Target] = &[
     ("json_lines", json_logs),
     ("influx", influx_lines),
     ("statsd", statsd_lines),
+    ("scrape", scrape),
+    ("promql", promql),
     ("alerts", alerts),
     ("changes", changes),
     ("firehose", firehose_body),
@@ -181,6 +187,65 @@ fn statsd_lines(bytes: &[u8]) {
         aggregator.take(bytes, at);
         sound(&aggregator.flush(at, &Registry::default()));
     }
+}
+
+fn scrape(bytes: &[u8]) {
+    let config = ScrapeConfig {
+        job: "node".to_owned(),
+        targets: Vec::new(),
+        files: Vec::new(),
+        interval_ms: 15_000,
+        timeout_ms: 10_000,
+        scheme: "http".to_owned(),
+        metrics_path: "/metrics".to_owned(),
+        labels: vec![("env".to_owned(), "prod".to_owned())],
+        honor_labels: false,
+        max_samples: 1000,
+        max_body_bytes: MOST_BYTES,
+        credentials: None,
+    };
+    let text = String::from_utf8_lossy(bytes);
+    let mut state = TargetState::new(ScrapeTarget::new(&config, "web-1:9100", &[]), false, limits());
+    for (round, format) in [Format::Text, Format::OpenMetrics].into_iter().enumerate() {
+        let exposition = exposition::parse(&text, format, config.max_samples).ok();
+        assert!(
+            exposition
+                .as_ref()
+                .is_none_or(|found| found.points.len() <= config.max_samples)
+        );
+        let scrape = Scrape {
+            exposition: exposition.as_ref(),
+            at: NOW + round as i64 * 15_000,
+            took_ms: 250,
+        };
+        let found = state.take(scrape, &Registry::default());
+        let (batch, _) = Streams::new(1000).plan(found.metrics);
+        sound(&batch);
+    }
+    let _ = state.end(NOW);
+}
+
+/// What anybody may ask: it is answered, refused, or too much, soon.
+fn promql(bytes: &[u8]) {
+    let steps = Steps::range(NOW + -600_000, NOW, 60_000).expect("a range");
+    let Ok(query) = Query::parse(&String::from_utf8_lossy(bytes)) else {
+        return;
+    };
+    let Ok(selectors) = query.selectors(steps) else { return };
+    let series = |n: usize| {
+        let pairs =
+            [("__name__", "up"), ("le", ["1", "+Inf"][n])].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        FetchedSeries {
+            labels: LabelSet::new(pairs.to_vec()),
+            samples: (0..40)
+                .map(|i| (NOW.0 - i64::from(40 - i) * 30_000, f64::from(i) + n as f64))
+                .collect(),
+            ends: Vec::new(),
+        }
+    };
+    let fetched: Vec<Fetched> = selectors.iter().map(|_| Fetched(vec![series(0), series(1)])).collect();
+    let _ = query.instant(NOW, &fetched, &|| false);
+    let _ = query.range(steps, &fetched, &|| false);
 }
 
 fn alerts(bytes: &[u8]) {

@@ -6,6 +6,7 @@ mod history;
 mod ingest;
 mod load;
 mod machines;
+mod members;
 mod nab;
 mod payload;
 mod petshop;
@@ -53,9 +54,11 @@ pub enum Bench {
     Ingest,
     /// Nanoseconds a sample: decode, admit, detect.
     HotPath,
+    /// Nanoseconds a sample of the decomposition, and learning a month at once.
+    Decomposition,
     /// Rows a second of the isolation forest.
     Forest,
-    /// Windows a second of the autoencoder.
+    /// Windows a second of the autoencoder, and steps a second of its training.
     Autoencoder,
     /// Bytes a sample that history takes on disk, and reading a day of it.
     History,
@@ -75,9 +78,10 @@ pub enum Bench {
     Detect,
 }
 
-const ALL: [Bench; 11] = [
+const ALL: [Bench; 12] = [
     Bench::Http,
     Bench::HotPath,
+    Bench::Decomposition,
     Bench::Forest,
     Bench::Autoencoder,
     Bench::History,
@@ -241,8 +245,9 @@ fn measure(bench: Bench, data: &Data, args: &BenchArgs) -> Result<Report> {
         Bench::Http => Ok(speed::http(runs)?.into()),
         Bench::Ingest => ingest::figures(&args.ingest, runs),
         Bench::HotPath => Ok(speed::hot_path(runs)?.into()),
-        Bench::Forest => Ok(Report::from(speed::forest(runs)?).and(device::forest(runs)?)),
-        Bench::Autoencoder => Ok(Report::from(speed::autoencoder(runs)?).and(device::autoencoder(runs)?)),
+        Bench::Decomposition => Ok(members::decomposition(runs).into()),
+        Bench::Forest => Ok(Report::from(members::forest(runs)?).and(device::forest(runs)?)),
+        Bench::Autoencoder => Ok(Report::from(members::autoencoder(runs)?).and(device::autoencoder(runs)?)),
         Bench::History => history::figures(data, runs),
         Bench::Start => Ok(speed::start(runs)?.into()),
         Bench::Detect => unreachable!("it has been replaced by what it stands for"),

@@ -2,10 +2,11 @@
 //!
 //! Encoder LSTM(1 -> 32), latent 8, decoder LSTM(8 -> 32), which writes the window backwards; a second head on the encoder
 //! forecasts the newest sample from the ones before it. Both errors make the score: on TSB-AD the forecast error finds more
-//! than the reconstruction error, together they find most. Training runs in candle (`train`); this is the same arithmetic
-//! by hand, sixteen windows side by side in one vector register, and agrees with candle within 1e-4.
+//! than the reconstruction error, together they find most. This is the arithmetic by hand, sixteen windows side by side in one
+//! vector register; it agrees with candle's own layers within 1e-4. `train/gradient.rs` is the way back.
 
-use super::kernel::{LANES, Lanes, cell, tanh};
+use super::kernel::{cell, tanh};
+use super::lanes::{self, LANES, Lanes, Wide, add_product, add_scaled};
 use safetensors::SafeTensors;
 
 /// Samples in a window.
@@ -108,18 +109,30 @@ impl Autoencoder {
         out
     }
 
+    /// What training makes small: mean squared error of the reconstruction of `windows` (`[n, WINDOW]` flat) plus that of the
+    /// forecast of their newest samples. NaN for none.
+    pub(super) fn loss(&self, windows: &[f32]) -> f64 {
+        let (mut reconstruction, mut forecast) = (0.0, 0.0);
+        self.each(windows, WINDOW, |window, lanes, lane| {
+            let error = |x: f32, y: f32| f64::from(x - y).powi(2);
+            let whole = window.iter().zip(&lanes.window);
+            reconstruction += whole.map(|(&x, lanes)| error(x, lanes[lane])).sum::<f64>() / WINDOW as f64;
+            forecast += error(window[WINDOW - 1], lanes.forecast[lane]);
+        });
+        (reconstruction + forecast) / (windows.len() / WINDOW) as f64
+    }
+
     /// Runs every window; of its reconstruction the `newest` samples are written.
     fn each(&self, windows: &[f32], newest: usize, mut visit: impl FnMut(&[f32], &Output, usize)) {
-        let arch = pulp::Arch::new();
         let mut output = Output::default();
         for group in windows.chunks(LANES * WINDOW) {
-            let mut input = [[0.0; LANES]; WINDOW];
+            let mut input = [Lanes::ZERO; WINDOW];
             for (lane, window) in group.chunks_exact(WINDOW).enumerate() {
                 for (t, &x) in window.iter().enumerate() {
                     input[t][lane] = x;
                 }
             }
-            arch.dispatch(Run {
+            lanes::run(Run {
                 model: self,
                 input: &input,
                 newest,
@@ -133,48 +146,52 @@ impl Autoencoder {
 
     /// Sixteen windows through the network. The decoder writes backwards, so it stops after the `newest` samples.
     #[inline(always)]
-    fn run(&self, input: &[Lanes; WINDOW], newest: usize, output: &mut Output) {
-        let mut hidden = [[0.0; LANES]; HIDDEN];
-        let mut memory = [[0.0; LANES]; HIDDEN];
-        let mut gates = [[0.0; LANES]; GATES];
+    fn run(&self, wide: impl Wide, input: &[Lanes; WINDOW], newest: usize, output: &mut Output) {
+        let mut hidden = [Lanes::ZERO; HIDDEN];
+        let mut memory = [Lanes::ZERO; HIDDEN];
+        let mut gates = [Lanes::ZERO; GATES];
         for (t, x) in input.iter().enumerate() {
             if t == WINDOW - 1 {
-                output.forecast = head(&hidden, &self.forecast, self.forecast_bias[0]);
+                output.forecast = head(wide, &hidden, &self.forecast, self.forecast_bias[0]);
             }
             for (g, gate) in gates.iter_mut().enumerate() {
-                *gate = [self.encoder_bias[g]; LANES];
-                add_scaled(gate, self.encoder_input[g], x);
+                *gate = Lanes([self.encoder_bias[g]; LANES]);
+                add_scaled(wide, gate, self.encoder_input[g], x);
             }
-            step(&self.encoder_hidden, &mut gates, &mut hidden, &mut memory);
+            step(wide, &self.encoder_hidden, &mut gates, &mut hidden, &mut memory);
         }
 
-        let mut latent = [[0.0; LANES]; LATENT];
+        let mut latent = [Lanes::ZERO; LATENT];
         for (l, z) in latent.iter_mut().enumerate() {
-            *z = head(&hidden, &self.latent[l * HIDDEN..(l + 1) * HIDDEN], self.latent_bias[l]);
+            *z = head(
+                wide,
+                &hidden,
+                &self.latent[l * HIDDEN..(l + 1) * HIDDEN],
+                self.latent_bias[l],
+            );
             for x in z.iter_mut() {
                 *x = tanh(*x);
             }
         }
         // The decoder sees the same input at every step: project it once.
-        let mut constant = [[0.0; LANES]; GATES];
+        let mut constant = [Lanes::ZERO; GATES];
         for (g, gate) in constant.iter_mut().enumerate() {
-            *gate = [self.decoder_bias[g]; LANES];
+            *gate = Lanes([self.decoder_bias[g]; LANES]);
             for (l, z) in latent.iter().enumerate() {
-                add_scaled(gate, self.decoder_input[g * LATENT + l], z);
+                add_scaled(wide, gate, self.decoder_input[g * LATENT + l], z);
             }
         }
-        hidden = [[0.0; LANES]; HIDDEN];
-        memory = [[0.0; LANES]; HIDDEN];
+        hidden = [Lanes::ZERO; HIDDEN];
+        memory = [Lanes::ZERO; HIDDEN];
         for t in (WINDOW - newest..WINDOW).rev() {
             gates = constant;
-            step(&self.decoder_hidden, &mut gates, &mut hidden, &mut memory);
-            output.window[t] = head(&hidden, &self.output, self.output_bias[0]);
+            step(wide, &self.decoder_hidden, &mut gates, &mut hidden, &mut memory);
+            output.window[t] = head(wide, &hidden, &self.output, self.output_bias[0]);
         }
     }
 }
 
-/// A call of [`Autoencoder::run`]. A closure would be compiled on its own, for the oldest machine; this is inlined into what
-/// is compiled for the widest vectors.
+/// A call of [`Autoencoder::run`].
 struct Run<'a> {
     model: &'a Autoencoder,
     input: &'a [Lanes; WINDOW],
@@ -182,12 +199,10 @@ struct Run<'a> {
     output: &'a mut Output,
 }
 
-impl pulp::NullaryFnOnce for Run<'_> {
-    type Output = ();
-
+impl lanes::Kernel for Run<'_> {
     #[inline(always)]
-    fn call(self) {
-        self.model.run(self.input, self.newest, self.output);
+    fn run(self, wide: impl Wide) {
+        self.model.run(wide, self.input, self.newest, self.output);
     }
 }
 
@@ -200,36 +215,22 @@ struct Output {
 impl Default for Output {
     fn default() -> Self {
         Self {
-            window: [[0.0; LANES]; WINDOW],
-            forecast: [0.0; LANES],
+            window: [Lanes::ZERO; WINDOW],
+            forecast: Lanes::ZERO,
         }
     }
 }
 
 /// One LSTM step; `gates` holds bias and input part in candle's order: input, forget, cell, output.
 #[inline(always)]
-fn step(weights: &[f32], gates: &mut [Lanes; GATES], hidden: &mut [Lanes; HIDDEN], memory: &mut [Lanes; HIDDEN]) {
-    // Six gates at a time share every load of the hidden state, and their sums fill the registers there are.
-    let (rows, _) = weights.as_chunks::<HIDDEN>();
-    let (blocks, rest) = gates.as_chunks_mut::<6>();
-    let (rows, rows_of_rest) = rows.as_chunks::<6>();
-    for (block, rows) in blocks.iter_mut().zip(rows) {
-        let [mut a, mut b, mut c, mut d, mut e, mut f] = *block;
-        for (j, h) in hidden.iter().enumerate() {
-            add_scaled(&mut a, rows[0][j], h);
-            add_scaled(&mut b, rows[1][j], h);
-            add_scaled(&mut c, rows[2][j], h);
-            add_scaled(&mut d, rows[3][j], h);
-            add_scaled(&mut e, rows[4][j], h);
-            add_scaled(&mut f, rows[5][j], h);
-        }
-        *block = [a, b, c, d, e, f];
-    }
-    for (gate, row) in rest.iter_mut().zip(rows_of_rest) {
-        for (&w, h) in row.iter().zip(&*hidden) {
-            add_scaled(gate, w, h);
-        }
-    }
+fn step(
+    wide: impl Wide,
+    weights: &[f32],
+    gates: &mut [Lanes; GATES],
+    hidden: &mut [Lanes; HIDDEN],
+    memory: &mut [Lanes; HIDDEN],
+) {
+    add_product(wide, weights, hidden, gates);
     for j in 0..HIDDEN {
         for lane in 0..LANES {
             let sums = [0, HIDDEN, 2 * HIDDEN, 3 * HIDDEN].map(|gate| gates[gate + j][lane]);
@@ -240,18 +241,10 @@ fn step(weights: &[f32], gates: &mut [Lanes; GATES], hidden: &mut [Lanes; HIDDEN
 
 /// A linear layer with one output.
 #[inline(always)]
-fn head(hidden: &[Lanes; HIDDEN], weights: &[f32], bias: f32) -> Lanes {
-    let mut sum = [bias; LANES];
+pub(super) fn head(wide: impl Wide, hidden: &[Lanes; HIDDEN], weights: &[f32], bias: f32) -> Lanes {
+    let mut sum = wide.splat(bias);
     for (h, &w) in hidden.iter().zip(weights) {
-        add_scaled(&mut sum, w, h);
+        sum = wide.mul_add(wide.splat(w), wide.load(h), sum);
     }
-    sum
-}
-
-/// `sum += w * x`, lane by lane.
-#[inline(always)]
-fn add_scaled(sum: &mut Lanes, w: f32, x: &Lanes) {
-    for (sum, x) in sum.iter_mut().zip(x) {
-        *sum = w.mul_add(*x, *sum);
-    }
+    wide.store(sum)
 }

@@ -3,10 +3,6 @@
 
 use std::f32::consts::{LN_2, LOG2_E};
 
-/// Windows side by side: one AVX-512 register of single precision.
-pub(super) const LANES: usize = 16;
-pub(super) type Lanes = [f32; LANES];
-
 /// `2^y` with `y` brought into -40..40, relative error below 1e-6. The product of three of these is finite.
 #[inline(always)]
 fn exp2(y: f32) -> f32 {
@@ -30,6 +26,12 @@ fn exp2(y: f32) -> f32 {
 #[inline(always)]
 pub(super) fn tanh(x: f32) -> f32 {
     2.0 / (1.0 + exp2(x * (-2.0 * LOG2_E))) - 1.0
+}
+
+/// `1 / (1 + e^-x)`, absolute error below 1e-6.
+#[inline(always)]
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp2(-LOG2_E * x))
 }
 
 /// The cell of an LSTM: from the sums at its gates (input, forget, update, output) and its memory to memory and output, which are
@@ -56,6 +58,7 @@ mod tests {
         for i in -4000..4000 {
             let x = i as f32 * 0.01;
             assert!((tanh(x) - x.tanh()).abs() < 1e-6, "tanh {x}");
+            assert!((sigmoid(x) - 1.0 / (1.0 + (-x).exp())).abs() < 1e-6, "sigmoid {x}");
             let exact = f64::from(x).exp2();
             assert!((f64::from(exp2(x)) / exact - 1.0).abs() < 1e-6, "exp2 {x}");
         }

@@ -245,7 +245,8 @@ impl Models {
         &self.version
     }
 
-    pub(super) fn autoencoder_bytes(&self) -> &[u8] {
+    /// The file that the autoencoder was read from; training goes on from it.
+    pub fn autoencoder_bytes(&self) -> &[u8] {
         &self.autoencoder_bytes
     }
 

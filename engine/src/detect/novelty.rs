@@ -61,6 +61,12 @@ impl Novelties {
         self.series[slot].score(value)
     }
 
+    /// Reads from each cache line of a series.
+    pub(super) fn touch(&self, slot: usize) -> f32 {
+        let known = &self.series[slot];
+        known.values[0] + known.values[KNOWN / 3] + known.values[2 * KNOWN / 3] + known.waiting[0] + known.mean as f32
+    }
+
     /// Copies what a series has shown.
     pub(super) fn copy_out(&self, slot: usize) -> Known {
         self.series[slot].clone()

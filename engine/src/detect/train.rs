@@ -1,17 +1,19 @@
 //! Training: from a seed to the files in `models/`.
 //!
-//! `halo train` calls [`train`] and writes what it returns. The data is synthetic, so anybody can make the same files again
-//! ([`train_on_history`] goes on from them on what the user's own series were like);
-//! the forests and the calibration are exact functions of the seed, the autoencoder's last bits depend on the machine's
-//! matrix kernels.
+//! `halo train` calls [`train`] and writes what it returns. The data is synthetic and everything is a function of the seed, so
+//! anybody can make the same files again; [`train_on_history`] goes on from them on what the user's own series were like.
 
 mod collect;
 mod entities;
 mod faults;
+mod fit;
+mod gradient;
+#[cfg(test)]
+mod graph;
 mod history;
 mod judge;
-mod network;
 mod synthetic;
+mod trainer;
 mod tune;
 
 use super::autoencoder::{Autoencoder, WINDOW};
@@ -34,8 +36,11 @@ pub use history::{
     train_on_history,
 };
 pub use judge::{Figure, Report, TOLERANCE};
-pub use network::Network;
 pub use synthetic::{Shape, clean_series};
+pub use trainer::Trainer;
+
+#[cfg(test)]
+pub(super) use graph::Network;
 
 /// What to train.
 #[derive(Clone, Debug)]
@@ -163,20 +168,16 @@ pub fn train(config: &TrainConfig, progress: &mut dyn FnMut(&Progress) -> bool) 
     let forests: Forests = forests.try_into().expect("one forest was pushed for every class");
     let joint = entities.fit(config.seed + MetricClass::ALL.len() as u64)?;
 
-    let tensors = network::fit(config, &windows, &mut |step, loss, held_back| {
+    let (autoencoder_bytes, held_back) = fit::fit(config, &windows, &mut |step, loss, held_back| {
         report("autoencoder", step, config.steps, Some(loss), Some(held_back))
     })?;
-    let autoencoder_bytes = weights::write_floats(&tensors.tensors).map_err(|m| fault("autoencoder", m))?;
     let autoencoder = Autoencoder::from_safetensors(&autoencoder_bytes).map_err(|m| fault("autoencoder", m))?;
 
     report("calibrate", 0, 1, None, None)?;
     let calibration = calibrate(config, &forests, &joint, &autoencoder);
     let mut files = files_of(autoencoder_bytes, &calibration, &forests, Some(&joint))?;
-    files.push((MANIFEST_FILE.to_owned(), manifest(config, &files, tensors.held_back)?));
-    Ok(Trained {
-        files,
-        held_back: tensors.held_back,
-    })
+    files.push((MANIFEST_FILE.to_owned(), manifest(config, &files, held_back)?));
+    Ok(Trained { files, held_back })
 }
 
 /// The files of some models, but for the manifest.

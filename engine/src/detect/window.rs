@@ -31,6 +31,11 @@ impl Windows {
         displaced
     }
 
+    /// Reads from each cache line of a series.
+    pub(super) fn touch(&self, slot: usize) -> f32 {
+        self.values[slot * WINDOW] + self.values[slot * WINDOW + WINDOW / 2] + self.next[slot] as f32
+    }
+
     /// Copies the ring of a series, and where it goes on.
     pub(super) fn copy_out(&self, slot: usize) -> ([f32; WINDOW], u32) {
         let mut ring = [0.0; WINDOW];

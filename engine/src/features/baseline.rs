@@ -180,6 +180,14 @@ impl Baselines {
         Some(observed.residual)
     }
 
+    /// Reads from the cache lines of a slot.
+    pub(crate) fn touch(&self, slot: usize) -> f32 {
+        let state = &self.states[slot];
+        let season = self.seasons[slot].as_ref().map_or(0.0, |season| season.unit);
+        let state = state.trackers[0].level + state.trackers[CANDIDATES - 1].error + state.slow + state.last;
+        (state + season) as f32 + self.locals[slot].mean
+    }
+
     /// What the slot expects at an instant: mean and scale. `None` while the baseline opens.
     pub fn expected(&self, slot: usize, at: Timestamp) -> Option<(f64, f64)> {
         let state = self.opened(slot)?;

@@ -1,12 +1,11 @@
 //! How fast the members are in batches on a device, where there is one; else why they were not measured.
 
+use super::members::random;
 use super::{Figure, Report, median};
 use engine::detect::device::{self, Accelerator, DeviceBatch};
 use engine::detect::{Models, WINDOW};
 use engine::features::{Baselines, FEATURES, Polarity};
 use engine::{Error, Result};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use std::time::Instant;
 use wire::Timestamp;
 use wire::series::MetricClass;
@@ -103,11 +102,6 @@ fn warm() -> (Baselines, i64) {
         }
     }
     (baselines, at)
-}
-
-fn random(n: usize, reach: f32) -> Vec<f32> {
-    let mut rng = StdRng::seed_from_u64(1);
-    (0..n).map(|_| rng.random_range(-reach..reach)).collect()
 }
 
 #[cfg(test)]

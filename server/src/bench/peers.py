@@ -8,9 +8,10 @@
 - scikit-learn: isolation forest, 100 trees of 256 rows, 8 features; the rows to score are uniform, as in `speed.rs`.
 - statsmodels: STL and MSTL of a month of five-minute samples, with a season of a day and of a week. By default every
   point is smoothed anew; R's `stl` goes by a tenth of a smoother's width and interpolates in between. MSTL, which takes half
-  a minute without, does so by the tenths for the season of a day.
+  a minute without, does so by the tenths for the season of a day. What Halo does with such a month is the MSTL of its newest
+  two weeks, and all its online steps, so that thresholds are known, too.
 - torch: the autoencoder of `engine/src/detect/autoencoder.rs`, whose score decodes only the newest samples, and its training
-  as in `engine/src/detect/train/network.rs`; both also with windows of 60 samples, all of them decoded.
+  as in `engine/src/detect/train/gradient.rs`; both also with windows of 60 samples, all of them decoded.
 
 A figure is the median of five runs after one that is not counted, in CPU time of the whole process: neither waiting for a core
 nor threads that a library starts unasked change it. Halo's own figures are in wall time, so on a busy machine the comparison
@@ -72,7 +73,7 @@ def decomposition():
     for name, model in [
         (f"batch STL, {count} points, period {day}", stl),
         (f"batch STL, {count} points, period {day}, jumps as in R", rough),
-        (f"batch MSTL, {count} points, periods {day} and {week}, jumps as in R", both),
+        (f"decomposition, a month of {count} samples at once", both),
     ]:
         yield name, 1000 * seconds(model.fit), "ms"
 

@@ -63,6 +63,11 @@ impl Series {
         }
     }
 
+    /// Reads from each of its cache lines.
+    pub(super) fn touch(&self) -> f32 {
+        self.tails[0].threshold + self.tails[4].threshold + self.worst[0] + self.bar.0 + self.lately[0]
+    }
+
     /// Whether the joint rarity reaches the threshold of its class, or a part of it while an anomaly lasts, and the series' own
     /// bar. Both rarities are absolute, in decades.
     pub(super) fn confirms(&self, at: Timestamp, joint: f32, threshold: f32) -> bool {

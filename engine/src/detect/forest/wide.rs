@@ -14,11 +14,15 @@ pub(super) const CELLS: usize = 8;
 /// Registers that hold a tree's column.
 const COLUMN: usize = WIDTH / LANES;
 
-/// Sixteen rows by feature, each cell as [`key`] makes it.
-type Rows = [[u32; LANES]; CELLS];
+/// Sixteen rows by feature, each cell as [`key`] makes it. Aligned, as all that is loaded into registers: no load touches two
+/// cache lines.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Rows([[u32; LANES]; CELLS]);
 
 /// A complete tree by columns: cell `i` of each is in register `i / 16`.
 #[derive(Clone, Debug, PartialEq)]
+#[repr(align(64))]
 pub(super) struct Tree {
     thresholds: [[u32; LANES]; COLUMN],
     features: [[u32; LANES]; COLUMN],
@@ -46,9 +50,9 @@ pub(super) fn total_paths(simd: V4, trees: &[Tree], rows: &[f32], features: usiz
     for rows_of_block in rows.chunks(BLOCK * LANES * features) {
         block.clear();
         for rows in rows_of_block.chunks(LANES * features) {
-            let mut by_feature: Rows = [[0; LANES]; CELLS];
+            let mut by_feature = Rows([[0; LANES]; CELLS]);
             for (lane, row) in rows.chunks_exact(features).enumerate() {
-                for (cells, x) in by_feature.iter_mut().zip(row) {
+                for (cells, x) in by_feature.0.iter_mut().zip(row) {
                     cells[lane] = key(*x);
                 }
             }
@@ -137,7 +141,7 @@ fn among<const PAIRS: usize>(simd: V4, cells: &[u32], at: __m512i) -> __m512i {
 #[inline(always)]
 fn value(simd: V4, rows: &Rows, feature: __m512i) -> __m512i {
     let mut cells = [feature; CELLS];
-    for (cells, row) in cells.iter_mut().zip(rows) {
+    for (cells, row) in cells.iter_mut().zip(&rows.0) {
         *cells = pulp::cast(*row);
     }
     one_of(simd, cells, feature, 1)

@@ -14,7 +14,7 @@ use crate::detect::autoencoder::{Autoencoder, WINDOW};
 use crate::detect::calibration::{Calibration, class_index, class_name};
 use crate::detect::models::{AUTOENCODER_FILE, FOREST_FILE, FORMAT, MANIFEST_FILE, Manifest, ManifestFile, Training};
 use crate::detect::tail::Tail;
-use crate::detect::weights::{self, Forests};
+use crate::detect::weights::Forests;
 use crate::features::{FEATURES, Polarity};
 use rand::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -197,10 +197,7 @@ pub fn train_on_history(
     let tuned = tune::tune(&tuning, current_bytes, &windows, &stop, &mut |step, loss, held_back| {
         report("autoencoder", step, config.steps, Some(loss), Some(held_back))
     })?;
-    let autoencoder_bytes = match tuned {
-        Some(tensors) => weights::write_floats(&tensors).map_err(|m| fault("autoencoder", m))?,
-        None => current_bytes.to_vec(),
-    };
+    let autoencoder_bytes = tuned.unwrap_or_else(|| current_bytes.to_vec());
     let autoencoder = Autoencoder::from_safetensors(&autoencoder_bytes).map_err(|m| fault("autoencoder", m))?;
     let losses = [
         tune::loss_of(current_bytes, &judging)?,
@@ -276,7 +273,7 @@ fn manifest(
     history: &History,
     files: &[(String, Vec<u8>)],
     refitted: &[&str],
-    loss: f32,
+    loss: f64,
 ) -> Manifest {
     let note = |name: &str| match name {
         FOREST_FILE => format!(

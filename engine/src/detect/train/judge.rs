@@ -109,7 +109,7 @@ pub(super) const PLAYS: usize = 4;
 pub(super) fn compare(
     seed: u64,
     series: &[&HistorySeries],
-    losses: [f32; 2],
+    losses: [f64; 2],
     current: &Arc<Models>,
     candidate: &Arc<Models>,
     progress: &mut dyn FnMut(usize) -> Result<()>,
@@ -145,7 +145,7 @@ pub(super) fn compare(
         limit,
         passed: candidate <= limit,
     };
-    let [loss_now, loss_then] = losses.map(f64::from);
+    let [loss_now, loss_then] = losses;
     let mut figures = vec![at_most("autoencoder, held-back loss", loss_now, loss_then, loss_now)];
     let area = |scores: &[f64]| average_precision(scores, &labels).unwrap_or(0.0);
     let members = [

@@ -1,13 +1,9 @@
 //! The autoencoder goes on from given weights, and stops when held-back windows stop getting better.
 
 use super::fault;
-use super::network::{NamedTensor, Network, gather, sorted, tensors};
+use super::trainer::Trainer;
 use crate::Result;
-use crate::detect::autoencoder::WINDOW;
-use candle_core::{DType, Device};
-use candle_nn::{AdamW, Optimizer, ParamsAdamW, VarBuilder, VarMap};
-use rand::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
+use crate::detect::autoencoder::{Autoencoder, WINDOW};
 
 /// Steps between two looks at the held-back windows, and looks without a better loss after which it is enough.
 const LOOK_EVERY: usize = 20;
@@ -34,54 +30,26 @@ pub(super) fn tune(
     windows: &[f32],
     held_back: &[f32],
     report: &mut dyn FnMut(usize, f32, f32) -> Result<()>,
-) -> Result<Option<Vec<NamedTensor>>> {
-    let mut stopped = Ok(());
-    let tuned = tune_inner(tuning, bytes, windows, held_back, &mut |step, loss, held_back| {
-        stopped = report(step, loss, held_back);
-        stopped.is_ok()
-    });
-    stopped?;
-    tuned.map_err(|e| fault("autoencoder", e.to_string()))
-}
-
-fn tune_inner(
-    tuning: &Tuning,
-    bytes: &[u8],
-    windows: &[f32],
-    held_back: &[f32],
-    report: &mut dyn FnMut(usize, f32, f32) -> bool,
-) -> candle_core::Result<Option<Vec<NamedTensor>>> {
+) -> Result<Option<Vec<u8>>> {
     let count = windows.len() / WINDOW;
     if count == 0 || held_back.is_empty() {
         return Ok(None);
     }
-    let (vars, network) = restore(bytes)?;
-    let held_back = gather(held_back, &(0..held_back.len() / WINDOW).collect::<Vec<_>>())?;
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(tuning.seed ^ 0x7E);
-    let parameters = ParamsAdamW {
-        lr: FAST,
-        weight_decay: 1e-5,
-        ..ParamsAdamW::default()
-    };
-    let mut optimiser = AdamW::new(sorted(&vars).into_iter().map(|(_, var)| var).collect(), parameters)?;
-    let mut least: f32 = network.loss(&held_back)?.to_scalar()?;
+    let mut trainer = Trainer::from_safetensors(bytes, tuning.seed ^ 0x7E)?;
+    let mut least = trainer.autoencoder()?.loss(held_back);
     let (mut best, mut worse) = (None, 0);
     for step in 0..tuning.steps {
         let progress = step as f64 / tuning.steps as f64;
-        optimiser.set_learning_rate(SLOW + (FAST - SLOW) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()));
-        let chosen: Vec<usize> = (0..tuning.batch.max(1)).map(|_| rng.random_range(0..count)).collect();
-        let loss = network.loss(&gather(windows, &chosen)?)?;
-        optimiser.backward_step(&loss)?;
+        let rate = SLOW + (FAST - SLOW) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
+        let loss = trainer.step(windows, tuning.batch.max(1), rate)?;
         if (step + 1) % LOOK_EVERY != 0 && step + 1 != tuning.steps {
             continue;
         }
-        let now: f32 = network.loss(&held_back)?.to_scalar()?;
-        if !report(step + 1, loss.to_scalar()?, now) {
-            break;
-        }
+        let now = trainer.autoencoder()?.loss(held_back);
+        report(step + 1, loss, now as f32)?;
         if now < least {
             (least, worse) = (now, 0);
-            best = Some(tensors(&vars)?);
+            best = Some(trainer.to_safetensors()?);
         } else {
             worse += 1;
             if worse == PATIENCE {
@@ -96,33 +64,14 @@ fn tune_inner(
 ///
 /// # Errors
 /// [`crate::Error::Model`] when the weights are not this network's.
-pub(super) fn loss_of(bytes: &[u8], windows: &[f32]) -> Result<f32> {
-    let loss = || -> candle_core::Result<f32> {
-        let (_, network) = restore(bytes)?;
-        let all: Vec<usize> = (0..windows.len() / WINDOW).collect();
-        network.loss(&gather(windows, &all)?)?.to_scalar()
-    };
-    loss().map_err(|e| fault("autoencoder", e.to_string()))
-}
-
-/// The network with the weights of a file.
-fn restore(bytes: &[u8]) -> candle_core::Result<(VarMap, Network)> {
-    let vars = VarMap::new();
-    let network = Network::new(VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu))?;
-    let saved = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)?;
-    for (name, var) in sorted(&vars) {
-        match saved.get(&name) {
-            Some(tensor) => var.set(tensor)?,
-            None => candle_core::bail!("tensor {name} is missing"),
-        }
-    }
-    Ok((vars, network))
+pub(super) fn loss_of(bytes: &[u8], windows: &[f32]) -> Result<f64> {
+    let autoencoder = Autoencoder::from_safetensors(bytes).map_err(|m| fault("autoencoder", m))?;
+    Ok(autoencoder.loss(windows))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::weights::write_floats;
 
     const BYTES: &[u8] = include_bytes!("../../../../models/autoencoder.safetensors");
 
@@ -146,7 +95,6 @@ mod tests {
         };
         let tuned = run();
         assert!(tuned == run(), "the same seed gives the same weights");
-        let tuned = write_floats(&tuned).unwrap();
         let (before, after) = (
             loss_of(BYTES, &held_back).unwrap(),
             loss_of(&tuned, &held_back).unwrap(),

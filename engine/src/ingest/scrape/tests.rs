@@ -4,6 +4,7 @@ use super::discover::Lists;
 use super::exposition::{Exposition, Format, Point, parse};
 use super::target::{Scrape, Scraped, TargetState};
 use super::*;
+use crate::ingest::RejectReason;
 use crate::ingest::prometheus::Limits;
 use crate::ingest::registry::Registry;
 use crate::series::{MetricType, SeriesInfo};
@@ -306,6 +307,38 @@ fn starts_and_exemplars_come_along() {
             .types
             .contains(&("jobs_total".to_owned(), MetricType::Counter))
     );
+}
+
+#[test]
+fn what_is_over_a_limit_costs_itself_alone_or_is_named() {
+    let mut bench = Bench::new(false);
+    let labels = |n: usize| (0..n).map(|i| format!("l{i}=\"v\"")).collect::<Vec<_>>().join(",");
+    let limits = Limits::default();
+    let long = "x".repeat(limits.max_label_value_bytes + 1);
+    let text = format!(
+        "fine 1\ncrowded{{{}}} 2\nlong{{a=\"{long}\"}} 3\n",
+        labels(limits.max_labels + 1)
+    );
+    let scrape = Scrape {
+        exposition: Some(&parse(&text, Format::Text, 100).unwrap()),
+        at: Timestamp(15_000),
+        took_ms: 250,
+    };
+    let scraped = bench.state.take(scrape, &bench.registry);
+    bench.learn(&scraped);
+    let batch = &scraped.metrics.batch;
+    let names: Vec<String> = batch.samples.iter().map(|s| bench.named(s.series)).collect();
+    assert!(names.iter().any(|name| name.starts_with("fine")), "{names:?}");
+    assert!(
+        !names
+            .iter()
+            .any(|name| name.starts_with("crowded") || name.starts_with("long"))
+    );
+    let refused: Vec<_> = batch.rejections.iter().map(|r| (r.reason, r.samples)).collect();
+    assert_eq!(refused, [(RejectReason::BadLabels, 2)]);
+
+    let refused = parse("a 1\nb 2\nc 3\n", Format::Text, 2).unwrap_err().to_string();
+    assert_eq!(refused, "line 3: there are more samples than max_samples allows");
 }
 
 #[test]
