@@ -15,8 +15,9 @@ use pco::standalone::{simple_compress, simple_decompress_into};
 use pco::{ChunkConfig, DeltaSpec};
 use wire::{SeriesId, Timestamp};
 
-/// Open samples at which the oldest are sealed.
-const FULL: usize = 512;
+/// Open samples at which the oldest are sealed: what a series keeps in memory is mostly these, and small chunks are put together
+/// later (`compact`).
+const FULL: usize = 256;
 
 /// Samples that stay open when a full series is sealed: the room for late ones.
 const KEEP_OPEN: usize = 64;
