@@ -182,7 +182,7 @@ impl Detector {
             }
             tails[FAST].learn(residual.fast.abs(), 1.0);
             tails[SLOW].learn(residual.slow.abs(), 1.0);
-            rows.extend(residual.features);
+            rows.extend(models.sight().row(residual, || windows.of(slot)));
             if n.is_multiple_of(CALIBRATE_EVERY) && windows.is_full(slot) {
                 windows.append_to(slot, &mut sampled);
             }

@@ -12,6 +12,7 @@ mod ensemble;
 mod forest;
 mod season;
 mod shift;
+mod spectral;
 mod surprise;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use candle_core::Result;
 
 use super::Models;
 use super::calibration::class_index;
+use super::sight::Sight;
 use crate::features::Baselines;
 use candle_core::Device;
 use std::sync::{Arc, OnceLock};
@@ -47,6 +49,8 @@ pub struct DeviceBatch {
     forests: Vec<BatchedForest>,
     /// Which of `forests` each class has, in the order of `class_index`.
     forest_of: [usize; 5],
+    /// What they see of a sample.
+    sight: Sight,
     autoencoder: BatchedAutoencoder,
 }
 
@@ -119,6 +123,7 @@ impl DeviceBatch {
             device: device.clone(),
             forests,
             forest_of,
+            sight: models.sight(),
             autoencoder: BatchedAutoencoder::new(models.autoencoder(), device)?,
         })
     }

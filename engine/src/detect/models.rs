@@ -6,6 +6,7 @@ use super::certainty::Certainty;
 use super::device::{Accelerator, DeviceBatch};
 use super::forest::IsolationForest;
 use super::joint::JOINT_FEATURES;
+use super::sight::Sight;
 use super::tail::Tail;
 use super::train::Figure;
 use super::weights::{self, Forests};
@@ -19,8 +20,8 @@ use wire::series::MetricClass;
 use wire::status::Model;
 
 /// Version of the layout of the files; a reader knows its own and older ones. 1: one isolation forest for all metric classes.
-/// 2: one for each. 3: one more over the metrics of an entity.
-pub(super) const FORMAT: u32 = 3;
+/// 2: one for each. 3: one more over the metrics of an entity. 4: what they see of a sample is another ([`Sight`]).
+pub(super) const FORMAT: u32 = 4;
 pub(super) const FOREST_FILE: &str = "forest.safetensors";
 pub(super) const AUTOENCODER_FILE: &str = "autoencoder.safetensors";
 pub(super) const CALIBRATION_FILE: &str = "calibration.toml";
@@ -43,6 +44,7 @@ pub struct Models {
     /// Its file, which training goes on from.
     autoencoder_bytes: Vec<u8>,
     version: String,
+    sight: Sight,
     calibration: Calibration,
     described: Vec<Model>,
     /// The members on a device, once it was asked for.
@@ -188,6 +190,7 @@ impl Models {
             autoencoder,
             autoencoder_bytes,
             version: manifest.version,
+            sight: Sight::of_format(manifest.format),
             calibration,
             described,
             batched: OnceLock::new(),
@@ -223,6 +226,11 @@ impl Models {
     /// The isolation forest of a metric class.
     pub fn forest(&self, class: MetricClass) -> &IsolationForest {
         &self.forests[class_index(class)]
+    }
+
+    /// What the forests of metric classes see of a sample.
+    pub(super) fn sight(&self) -> Sight {
+        self.sight
     }
 
     /// The isolation forest over the metrics of an entity, where the files have one.

@@ -23,6 +23,7 @@ use super::forest::IsolationForest;
 use super::joint::JOINT_FEATURES;
 use super::models::Models;
 use super::models::{AUTOENCODER_FILE, CALIBRATION_FILE, FOREST_FILE, FORMAT, MANIFEST_FILE, Manifest, ManifestFile};
+use super::sight::Sight;
 use super::weights::{self, Forests};
 use crate::features::{FEATURES, Polarity};
 use crate::{Error, Result};
@@ -41,6 +42,9 @@ pub use trainer::Trainer;
 
 #[cfg(test)]
 pub(super) use graph::Network;
+
+/// What new forests see of a sample.
+const SIGHT: Sight = Sight::Spectral;
 
 /// What to train.
 #[derive(Clone, Debug)]
@@ -151,7 +155,7 @@ pub fn train(config: &TrainConfig, progress: &mut dyn FnMut(&Progress) -> bool) 
     let mut windows = Vec::new();
     let mut entities = entities::Entities::default();
     for i in 0..config.series {
-        let (class, data) = synthetic_series(config.seed, i);
+        let (class, data) = synthetic_series(SIGHT, config.seed, i);
         entities.add(config.seed, class, &data);
         features[class_index(class)].extend(data.features);
         windows.extend(data.windows);
@@ -222,10 +226,10 @@ fn reporter(
     }
 }
 
-/// What clean series `i` of the seed teaches.
-fn synthetic_series(seed: u64, i: usize) -> (MetricClass, Collected) {
+/// What clean series `i` of the seed teaches who sees it so.
+fn synthetic_series(sight: Sight, seed: u64, i: usize) -> (MetricClass, Collected) {
     let (shape, rows) = clean_series(seed, i);
-    (shape.class(), Collected::of(shape.polarity(), &rows, SETTLE))
+    (shape.class(), Collected::of(sight, shape.polarity(), &rows, SETTLE))
 }
 
 /// Tails of every member on series that training has not seen, per class.
@@ -242,7 +246,7 @@ fn calibrate(
         let series: Vec<_> = unseen
             .filter(|&i| synthetic::shape_of(config.seed, i).0.class() == class)
             .take((config.series / 10).max(1))
-            .map(|i| synthetic_series(config.seed, i).1.tails(forest, autoencoder))
+            .map(|i| synthetic_series(SIGHT, config.seed, i).1.tails(forest, autoencoder))
             .collect();
         median_tails(&series, joint)
     })

@@ -68,6 +68,13 @@ impl Windows {
         out[older.len()..].copy_from_slice(newer);
     }
 
+    /// The window of a series, oldest first; zeros where it is not full.
+    pub(super) fn of(&self, slot: usize) -> [f32; WINDOW] {
+        let mut window = [0.0; WINDOW];
+        self.copy_to(slot, &mut window);
+        window
+    }
+
     /// Appends the window of a series to `out`, oldest first.
     pub(super) fn append_to(&self, slot: usize, out: &mut Vec<f32>) {
         let ring = &self.values[slot * WINDOW..(slot + 1) * WINDOW];

@@ -124,7 +124,10 @@ impl Detector {
                 calibrates: false,
             },
         };
-        let forest = self.models.forest(before.series.class).score(&residual.features);
+        let mut window = before.window;
+        window[WINDOW - 1] = compress(slow);
+        let row = self.models.sight().row(&residual, || window);
+        let forest = self.models.forest(before.series.class).score(&row);
         let weighed = Weighed::new(
             &self.models,
             &before.series,
@@ -136,11 +139,7 @@ impl Detector {
         );
         let votes = weighed.votes(&before.series);
         let asked = before.full && self.asks(&before.series, before.at, &weighed, votes);
-        let autoencoder = asked.then(|| {
-            let mut window = before.window;
-            window[WINDOW - 1] = compress(slow);
-            self.models.autoencoder().score(&window)[0]
-        });
+        let autoencoder = asked.then(|| self.models.autoencoder().score(&window)[0]);
         (weighed, autoencoder)
     }
 }

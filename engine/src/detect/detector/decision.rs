@@ -9,7 +9,7 @@ use crate::detect::calibration::{
 use crate::detect::joint::Together;
 use crate::detect::tail::Tail;
 use crate::detect::{Detection, Effort, Models};
-use crate::features::{BaselineBefore, Residual, compress};
+use crate::features::{BaselineBefore, FEATURES, Residual, compress};
 use wire::Timestamp;
 use wire::series::{MemberVote, MetricClass, Votes};
 
@@ -57,6 +57,8 @@ pub(super) struct Met {
     pub(super) at: Timestamp,
     pub(super) value: f64,
     pub(super) residual: Residual,
+    /// What the forest sees of it.
+    pub(super) row: [f32; FEATURES],
     pub(super) novelty: f32,
     pub(super) recovered: bool,
     /// The baseline it met.
@@ -175,6 +177,7 @@ impl Detector {
         };
         let recovered = recovers(&residual, || self.windows.greatest(slot));
         let displaced = self.windows.push(slot, residual.slow);
+        let row = self.models.sight().row(&residual, || self.windows.of(slot));
         if recovered {
             self.baselines.restart_local(slot);
         }
@@ -184,6 +187,7 @@ impl Detector {
             at,
             value,
             residual,
+            row,
             novelty,
             recovered,
             baseline: self.baselines.take_before(),
@@ -238,7 +242,7 @@ impl Detector {
         let mut places = MetricClass::ALL.map(|_| Vec::new());
         for (place, met) in met.iter().enumerate() {
             let class = class_index(self.series[met.slot].class);
-            rows[class].extend_from_slice(&met.residual.features);
+            rows[class].extend_from_slice(&met.row);
             places[class].push(place);
         }
         let mut scores = vec![0.0; met.len()];

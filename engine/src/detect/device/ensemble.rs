@@ -2,9 +2,11 @@
 
 use super::columns::pick;
 use super::decomposition::{Decomposition, compressed};
+use super::spectral::Spectral;
 use super::{BatchedAutoencoder, BatchedForest, DeviceBatch};
 use crate::detect::WINDOW;
 use crate::detect::calibration::class_index;
+use crate::detect::sight::Sight;
 use crate::features::Baselines;
 use candle_core::{DType, Result, Tensor};
 use wire::Timestamp;
@@ -16,6 +18,8 @@ pub struct Ensemble {
     decomposition: Decomposition,
     groups: Vec<Group>,
     autoencoder: BatchedAutoencoder,
+    sight: Sight,
+    spectral: Spectral,
     /// `[n, WINDOW]`: the last long-term deviations, compressed, oldest first; and how many of them there are.
     windows: Tensor,
     filled: Vec<usize>,
@@ -70,6 +74,8 @@ impl Ensemble {
             decomposition: batch.decomposition(baselines, slots)?,
             groups,
             autoencoder: batch.autoencoder.clone(),
+            sight: batch.sight,
+            spectral: Spectral::new(&batch.device)?,
             windows: Tensor::zeros((slots.len(), WINDOW), DType::F32, &batch.device)?,
             filled: vec![0; slots.len()],
         })
@@ -90,7 +96,8 @@ impl Ensemble {
             .contiguous()?;
         self.windows = pick(&present, &moved, &self.windows)?;
 
-        let forest = self.isolation(&residuals.features)?;
+        let rows = self.spectral.rows(self.sight, &residuals.features, &self.windows)?;
+        let forest = self.isolation(&rows)?;
         let present = residuals.present.to_vec1::<u8>()?;
         for (filled, present) in self.filled.iter_mut().zip(&present) {
             *filled = (*filled + usize::from(*present)).min(WINDOW);

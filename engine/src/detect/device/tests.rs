@@ -164,7 +164,8 @@ fn check_ensemble(accelerator: &Accelerator, n: usize, seed: u64) {
                 continue;
             };
             windows.push(slot, residual.slow);
-            let forest = models().forest(classes[slot]).score(&residual.features);
+            let row = models().sight().row(&residual, || windows.of(slot));
+            let forest = models().forest(classes[slot]).score(&row);
             close(scores.fast[slot].into(), residual.fast.into(), &what);
             close(scores.slow[slot].into(), residual.slow.into(), &what);
             // A feature at a cut may fall on the other side of it by a rounding; in one tree of a hundred.

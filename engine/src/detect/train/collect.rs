@@ -5,6 +5,7 @@ use crate::detect::autoencoder::Autoencoder;
 use crate::detect::calibration::{AUTOENCODER, FAST, FOREST, NOVELTY, RAWS, SLOW, Tails};
 use crate::detect::forest::IsolationForest;
 use crate::detect::novelty::Novelties;
+use crate::detect::sight::Sight;
 use crate::detect::tail::Tail;
 use crate::detect::window::Windows;
 use crate::features::{Baselines, FEATURES, Polarity};
@@ -24,7 +25,7 @@ const STRIDE: usize = 11;
 /// Rows that a forest chooses its own from.
 const FOREST_ROWS: usize = 60_000;
 
-/// Residual features, windows and scores of clean series.
+/// Rows for a forest, windows and scores of clean series.
 #[derive(Default)]
 pub(super) struct Collected {
     pub(super) features: Vec<[f32; FEATURES]>,
@@ -36,8 +37,8 @@ pub(super) struct Collected {
 }
 
 impl Collected {
-    /// Of `rows`, oldest first, of which the first `settle` only warm the baseline up.
-    pub(super) fn of(polarity: Polarity, rows: &[(Timestamp, f64)], settle: usize) -> Self {
+    /// Of `rows`, oldest first, of which the first `settle` only warm the baseline up, as `sight` sees them.
+    pub(super) fn of(sight: Sight, polarity: Polarity, rows: &[(Timestamp, f64)], settle: usize) -> Self {
         let mut own = Self::default();
         let mut baselines = Baselines::default();
         let slot = baselines.add(polarity, 0);
@@ -55,7 +56,7 @@ impl Collected {
             if n < settle {
                 continue;
             }
-            own.features.push(residual.features);
+            own.features.push(sight.row(&residual, || windows.of(0)));
             own.fast.push(residual.fast.abs());
             own.slow.push(residual.slow.abs());
             own.novelty.push(novelty);

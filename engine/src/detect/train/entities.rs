@@ -5,7 +5,7 @@
 
 use super::collect::{Collected, fit_forest};
 use super::synthetic::SHAPES;
-use super::synthetic_series;
+use super::{SIGHT, synthetic_series};
 use crate::Result;
 use crate::detect::forest::IsolationForest;
 use crate::detect::joint::{JOINT_FEATURES, Together};
@@ -62,7 +62,7 @@ pub(super) fn calibrate(seed: u64, from: usize, forest: &IsolationForest) -> Tai
     let first = from.next_multiple_of(SHAPES.len());
     let mut entities = Entities::default();
     for i in first..first + CALIBRATED_BY * SHAPES.len() {
-        let (class, series) = synthetic_series(seed, i);
+        let (class, series) = synthetic_series(SIGHT, seed, i);
         entities.add(seed, class, &series);
     }
     let scores = |rows: &Vec<Row>| rows.iter().map(|row| forest.score(row)).collect();

@@ -7,12 +7,13 @@
 
 use super::collect::{Collected, SETTLE, fit_forest, median_tails};
 use super::judge::{self, Report};
-use super::{Progress, fault, files_of, synthetic_series, tune};
+use super::{Progress, SIGHT, fault, files_of, synthetic_series, tune};
 use crate::Result;
 use crate::detect::Models;
 use crate::detect::autoencoder::{Autoencoder, WINDOW};
 use crate::detect::calibration::{Calibration, class_index, class_name};
-use crate::detect::models::{AUTOENCODER_FILE, FOREST_FILE, FORMAT, MANIFEST_FILE, Manifest, ManifestFile, Training};
+use crate::detect::models::{AUTOENCODER_FILE, FOREST_FILE, MANIFEST_FILE, Manifest, ManifestFile, Training};
+use crate::detect::sight::Sight;
 use crate::detect::tail::Tail;
 use crate::detect::weights::Forests;
 use crate::features::{FEATURES, Polarity};
@@ -161,7 +162,12 @@ pub fn train_on_history(
     let mut report = super::reporter(progress);
     let mut collected = Vec::with_capacity(history.series.len());
     for (i, own) in history.series.iter().enumerate() {
-        collected.push(Collected::of(Polarity::of(&own.info), &own.held_in, SETTLE));
+        collected.push(Collected::of(
+            current.sight(),
+            Polarity::of(&own.info),
+            &own.held_in,
+            SETTLE,
+        ));
         if i % 50 == 0 {
             report("residuals", i, history.series.len(), None, None)?;
         }
@@ -216,7 +222,7 @@ pub fn train_on_history(
         }
         let mut kept = current.calibration().of_class(class);
         if autoencoder != *current.autoencoder() {
-            kept.autoencoder = stand_ins(config.seed, class, &forests, &autoencoder).autoencoder;
+            kept.autoencoder = stand_ins(current.sight(), config.seed, class, &forests, &autoencoder).autoencoder;
         }
         kept
     });
@@ -229,7 +235,7 @@ pub fn train_on_history(
         .filter(|&class| of_class[class_index(class)].len() >= LEAST_OF_CLASS)
         .map(class_name)
         .collect();
-    let mut manifest = manifest(config, history, &files, &refitted, losses[1]);
+    let mut manifest = manifest(current.sight().format(), config, history, &files, &refitted, losses[1]);
     let candidate = load(&files, &manifest)?;
     let judges: Vec<&HistorySeries> = history.series.iter().skip(1).step_by(2).collect();
     let judged = judge::compare(config.seed, &judges, losses, current, &candidate, &mut |step| {
@@ -246,7 +252,7 @@ pub fn train_on_history(
 fn held_back_windows(history: &History, half: usize) -> Vec<f32> {
     let mut windows = Vec::new();
     for own in history.series.iter().skip(half).step_by(2) {
-        windows.extend(Collected::of(Polarity::of(&own.info), &own.held_back, own.warm).windows);
+        windows.extend(Collected::of(SIGHT, Polarity::of(&own.info), &own.held_back, own.warm).windows);
     }
     let every = (windows.len() / WINDOW).div_ceil(WINDOWS).max(1);
     windows.chunks_exact(WINDOW).step_by(every).flatten().copied().collect()
@@ -254,13 +260,14 @@ fn held_back_windows(history: &History, half: usize) -> Vec<f32> {
 
 /// Tails of a class by synthetic series.
 fn stand_ins(
+    sight: Sight,
     seed: u64,
     class: MetricClass,
     forests: &Forests,
     autoencoder: &Autoencoder,
 ) -> crate::detect::calibration::Tails {
     let series: Vec<_> = (0..)
-        .map(|i| synthetic_series(seed, i))
+        .map(|i| synthetic_series(sight, seed, i))
         .filter(|(other, _)| *other == class)
         .take(STAND_INS)
         .map(|(_, data)| data.tails(&forests[class_index(class)], autoencoder))
@@ -269,6 +276,7 @@ fn stand_ins(
 }
 
 fn manifest(
+    format: u32,
     config: &HistoryConfig,
     history: &History,
     files: &[(String, Vec<u8>)],
@@ -288,7 +296,7 @@ fn manifest(
         .map(|(name, bytes)| (name.clone(), ManifestFile::of(bytes, note(name))))
         .collect();
     Manifest {
-        format: FORMAT,
+        format,
         version: config.version.clone(),
         command: format!(
             "halo train --data-dir DIR --seed {} --steps {} --batch {}",
