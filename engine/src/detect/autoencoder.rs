@@ -6,7 +6,7 @@
 //! vector register; it agrees with candle's own layers within 1e-4. `train/gradient.rs` is the way back.
 
 use super::kernel::{cell, tanh};
-use super::lanes::{self, LANES, Lanes, Wide, add_product, add_scaled};
+use super::lanes::{self, LANES, Lanes, Wide, add_product, add_scaled, side_by_side};
 use safetensors::SafeTensors;
 
 /// Samples in a window.
@@ -126,15 +126,9 @@ impl Autoencoder {
     fn each(&self, windows: &[f32], newest: usize, mut visit: impl FnMut(&[f32], &Output, usize)) {
         let mut output = Output::default();
         for group in windows.chunks(LANES * WINDOW) {
-            let mut input = [Lanes::ZERO; WINDOW];
-            for (lane, window) in group.chunks_exact(WINDOW).enumerate() {
-                for (t, &x) in window.iter().enumerate() {
-                    input[t][lane] = x;
-                }
-            }
             lanes::run(Run {
                 model: self,
-                input: &input,
+                input: &side_by_side(group),
                 newest,
                 output: &mut output,
             });
@@ -162,25 +156,16 @@ impl Autoencoder {
         }
 
         let mut latent = [Lanes::ZERO; LATENT];
-        for (l, z) in latent.iter_mut().enumerate() {
-            *z = head(
-                wide,
-                &hidden,
-                &self.latent[l * HIDDEN..(l + 1) * HIDDEN],
-                self.latent_bias[l],
-            );
-            for x in z.iter_mut() {
-                *x = tanh(*x);
-            }
+        let layers = self.latent.chunks_exact(HIDDEN).zip(&self.latent_bias);
+        for (z, (weights, &bias)) in latent.iter_mut().zip(layers) {
+            *z = head(wide, &hidden, weights, bias).map(tanh);
         }
         // The decoder sees the same input at every step: project it once.
         let mut constant = [Lanes::ZERO; GATES];
-        for (g, gate) in constant.iter_mut().enumerate() {
-            *gate = Lanes([self.decoder_bias[g]; LANES]);
-            for (l, z) in latent.iter().enumerate() {
-                add_scaled(wide, gate, self.decoder_input[g * LATENT + l], z);
-            }
+        for (gate, &bias) in constant.iter_mut().zip(&self.decoder_bias) {
+            *gate = Lanes([bias; LANES]);
         }
+        add_product(wide, &self.decoder_input, &latent, &mut constant);
         hidden = [Lanes::ZERO; HIDDEN];
         memory = [Lanes::ZERO; HIDDEN];
         for t in (WINDOW - newest..WINDOW).rev() {

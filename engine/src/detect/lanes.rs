@@ -23,6 +23,17 @@ impl Lanes {
     }
 }
 
+/// Rows of `N` numbers, at most [`LANES`] of them, side by side; zeros where there is none.
+pub(super) fn side_by_side<const N: usize>(rows: &[f32]) -> [Lanes; N] {
+    let mut sides = [Lanes::ZERO; N];
+    for (lane, row) in rows.as_chunks::<N>().0.iter().enumerate() {
+        for (side, &x) in sides.iter_mut().zip(row) {
+            side[lane] = x;
+        }
+    }
+    sides
+}
+
 impl std::ops::Deref for Lanes {
     type Target = [f32; LANES];
 

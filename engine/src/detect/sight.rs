@@ -42,3 +42,40 @@ impl Sight {
         row
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn residual(up: f32, down: f32) -> Residual {
+        let mut features = [0.25; FEATURES];
+        (features[UP], features[DOWN]) = (up, down);
+        Residual {
+            mean: 1.0,
+            scale: 1.0,
+            fast: 0.0,
+            slow: 0.0,
+            features,
+        }
+    }
+
+    #[test]
+    fn forests_see_what_those_of_their_format_learnt() {
+        let mut window = [0.0; WINDOW];
+        window[WINDOW - 1] = 3.0;
+        for (format, sight) in [(1, Sight::Residual), (3, Sight::Residual), (4, Sight::Spectral)] {
+            assert_eq!(Sight::of_format(format), sight);
+            assert_eq!(Sight::of_format(sight.format()), sight);
+        }
+        let old = Sight::Residual.row(&residual(0.5, 0.75), || window);
+        let bits = |row: [f32; FEATURES]| row.map(f32::to_bits);
+        assert_eq!(bits(old), bits(residual(0.5, 0.75).features));
+        let decline = Sight::Spectral.row(&residual(0.5, 0.75), || window);
+        assert!(decline[UP] < -0.7 && decline[DOWN] > 1.0, "{decline:?}");
+        let rise = Sight::Spectral.row(&residual(0.75, 0.5), || [0.0; WINDOW]);
+        assert!(rise[UP] > 0.7 && rise[DOWN] < 1e-6, "{rise:?}");
+        let mut others = rise;
+        (others[UP], others[DOWN]) = (0.75, 0.5);
+        assert_eq!(bits(others), bits(residual(0.75, 0.5).features));
+    }
+}

@@ -60,26 +60,18 @@ impl Windows {
         f32::from_bits(ring.iter().map(|x| x.abs().to_bits()).fold(0, u32::max))
     }
 
-    /// Copies the window of a series, oldest first.
-    pub(super) fn copy_to(&self, slot: usize, out: &mut [f32; WINDOW]) {
-        let ring = &self.values[slot * WINDOW..(slot + 1) * WINDOW];
-        let (newer, older) = ring.split_at(self.next[slot] as usize % WINDOW);
-        out[..older.len()].copy_from_slice(older);
-        out[older.len()..].copy_from_slice(newer);
-    }
-
     /// The window of a series, oldest first; zeros where it is not full.
     pub(super) fn of(&self, slot: usize) -> [f32; WINDOW] {
+        let ring = &self.values[slot * WINDOW..(slot + 1) * WINDOW];
+        let (newer, older) = ring.split_at(self.next[slot] as usize % WINDOW);
         let mut window = [0.0; WINDOW];
-        self.copy_to(slot, &mut window);
+        window[..older.len()].copy_from_slice(older);
+        window[older.len()..].copy_from_slice(newer);
         window
     }
 
     /// Appends the window of a series to `out`, oldest first.
     pub(super) fn append_to(&self, slot: usize, out: &mut Vec<f32>) {
-        let ring = &self.values[slot * WINDOW..(slot + 1) * WINDOW];
-        let start = self.next[slot] as usize % WINDOW;
-        out.extend_from_slice(&ring[start..]);
-        out.extend_from_slice(&ring[..start]);
+        out.extend_from_slice(&self.of(slot));
     }
 }

@@ -5,7 +5,7 @@
     python3 -m venv /tmp/peers && /tmp/peers/bin/pip install -r server/src/bench/peers.txt
     /tmp/peers/bin/python server/src/bench/peers.py --table
 
-- scikit-learn: isolation forest, 100 trees of 256 rows, 8 features; the rows to score are uniform, as in `speed.rs`.
+- scikit-learn: isolation forest, 100 trees of 256 rows, 8 features; the rows to score are uniform, as in `members.rs`.
 - statsmodels: STL and MSTL of a month of five-minute samples, with a season of a day and of a week. By default every
   point is smoothed anew; R's `stl` goes by a tenth of a smoother's width and interpolates in between. MSTL, which takes half
   a minute without, does so by the tenths for the season of a day. What Halo does with such a month is the MSTL of its newest

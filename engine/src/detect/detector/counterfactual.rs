@@ -51,8 +51,7 @@ impl Detector {
         displaced: f32,
         required: f32,
     ) -> Box<Before> {
-        let mut window = [0.0; WINDOW];
-        self.windows.copy_to(slot, &mut window);
+        let window = self.windows.of(slot);
         let kept = &window[..WINDOW - 1];
         let company = match self.company(slot, at, false) {
             Company::None => None,

@@ -1,7 +1,7 @@
 //! The autoencoder from random weights.
 
 use super::TrainConfig;
-use super::trainer::Trainer;
+use super::trainer::{Trainer, rate};
 use crate::Result;
 use crate::detect::autoencoder::WINDOW;
 use rand::SeedableRng;
@@ -33,10 +33,7 @@ pub(super) fn fit(
     let mut trainer = Trainer::fresh(config.seed ^ 0xAE)?;
     let mut held_back = f32::INFINITY;
     for step in 0..config.steps {
-        // Cosine decay: fast at first, fine at the end.
-        let progress = step as f64 / config.steps as f64;
-        let rate = SLOW + (FAST - SLOW) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
-        let loss = trainer.step(rest.as_flattened(), config.batch, rate)?;
+        let loss = trainer.step(rest.as_flattened(), config.batch, rate(FAST, SLOW, step, config.steps))?;
         if step % LOOK_EVERY == 0 || step + 1 == config.steps {
             held_back = trainer.autoencoder()?.loss(held.as_flattened()) as f32;
             report(step, loss, held_back)?;

@@ -8,7 +8,7 @@
 use super::super::autoencoder::{Autoencoder, GATES, HIDDEN, LATENT, WINDOW, head};
 use super::super::kernel::{sigmoid, tanh};
 use super::super::lanes::{
-    self, LANES, Lanes, Wide, add_outer, add_product, add_products, add_scaled, add_totals, total,
+    self, LANES, Lanes, Wide, add_outer, add_product, add_products, add_scaled, add_totals, side_by_side, total,
 };
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 use std::sync::Mutex;
@@ -316,16 +316,10 @@ struct Passing {
 impl Passing {
     #[inline(always)]
     fn of(group: &[f32]) -> Self {
-        let mut input = [Lanes::ZERO; WINDOW];
         let mut present = Lanes::ZERO;
-        for (lane, window) in group.chunks_exact(WINDOW).enumerate() {
-            present[lane] = 1.0;
-            for (t, &x) in window.iter().enumerate() {
-                input[t][lane] = x;
-            }
-        }
+        present[..group.len() / WINDOW].fill(1.0);
         Self {
-            input,
+            input: side_by_side(group),
             present,
             latent: [Lanes::ZERO; LATENT],
             of_output: [Lanes::ZERO; WINDOW],

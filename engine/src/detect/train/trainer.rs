@@ -3,8 +3,8 @@
 use super::fault;
 use super::gradient::{Loss, PARTS};
 use crate::Result;
-use crate::detect::autoencoder::{Autoencoder, HIDDEN, WINDOW};
-use crate::detect::weights::write_floats;
+use crate::detect::autoencoder::{Autoencoder, GATES, HIDDEN, LATENT, WINDOW};
+use crate::detect::weights::{floats, write_floats};
 use candle_core::{Device, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use rand::{Rng, SeedableRng};
@@ -17,7 +17,6 @@ use safetensors::SafeTensors;
 pub struct Trainer {
     /// As [`PARTS`].
     vars: Vec<Var>,
-    shapes: Vec<Vec<usize>>,
     optimiser: AdamW,
     rng: Xoshiro256PlusPlus,
 }
@@ -50,18 +49,15 @@ impl Trainer {
         let file = SafeTensors::deserialize(bytes).map_err(|e| fault("autoencoder", e.to_string()))?;
         let mut parts = Vec::with_capacity(PARTS.len());
         for (name, len) in PARTS {
-            let values = crate::detect::weights::floats(&file, name).map_err(|m| fault("autoencoder", m))?;
+            let values = floats(&file, name).map_err(|m| fault("autoencoder", m))?;
             parts.push((shape_of(name, len), values));
         }
         Self::of(parts, Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
     fn of(parts: impl IntoIterator<Item = (Vec<usize>, Vec<f32>)>, rng: Xoshiro256PlusPlus) -> Result<Self> {
-        let (mut vars, mut shapes) = (Vec::new(), Vec::new());
-        for (shape, values) in parts {
-            vars.push(numerics(Var::from_vec(values, shape.as_slice(), &Device::Cpu))?);
-            shapes.push(shape);
-        }
+        let var = |(shape, values): (Vec<usize>, _)| numerics(Var::from_vec(values, shape, &Device::Cpu));
+        let vars: Vec<Var> = parts.into_iter().map(var).collect::<Result<_>>()?;
         let parameters = ParamsAdamW {
             weight_decay: 1e-5,
             ..ParamsAdamW::default()
@@ -69,7 +65,6 @@ impl Trainer {
         Ok(Self {
             optimiser: numerics(AdamW::new(vars.clone(), parameters))?,
             vars,
-            shapes,
             rng,
         })
     }
@@ -109,9 +104,9 @@ impl Trainer {
     /// [`crate::Error::Model`] when the numerics fail.
     pub fn to_safetensors(&self) -> Result<Vec<u8>> {
         let mut tensors = Vec::with_capacity(PARTS.len());
-        for ((var, shape), (name, _)) in self.vars.iter().zip(&self.shapes).zip(PARTS) {
+        for (var, (name, _)) in self.vars.iter().zip(PARTS) {
             let values = numerics(var.flatten_all().and_then(|flat| flat.to_vec1()))?;
-            tensors.push((name.to_owned(), shape.clone(), values));
+            tensors.push((name.to_owned(), var.dims().to_vec(), values));
         }
         write_floats(&tensors).map_err(|m| fault("autoencoder", m))
     }
@@ -127,7 +122,6 @@ impl Trainer {
 
 /// Weights are matrices with a row for each output, as candle stores them.
 fn shape_of(name: &str, len: usize) -> Vec<usize> {
-    use crate::detect::autoencoder::{GATES, LATENT};
     let outputs = match name.split_once('.') {
         Some(("encoder" | "decoder", _)) => GATES,
         Some(("latent", _)) => LATENT,
@@ -138,6 +132,12 @@ fn shape_of(name: &str, len: usize) -> Vec<usize> {
     } else {
         vec![outputs, len / outputs]
     }
+}
+
+/// The rate of learning where `step` of `steps` begins: fast at first, fine at the end, by half a cosine.
+pub(super) fn rate(fast: f64, slow: f64, step: usize, steps: usize) -> f64 {
+    let progress = step as f64 / steps as f64;
+    slow + (fast - slow) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
 }
 
 fn numerics<T>(result: candle_core::Result<T>) -> Result<T> {

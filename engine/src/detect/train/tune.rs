@@ -1,7 +1,7 @@
 //! The autoencoder goes on from given weights, and stops when held-back windows stop getting better.
 
 use super::fault;
-use super::trainer::Trainer;
+use super::trainer::{Trainer, rate};
 use crate::Result;
 use crate::detect::autoencoder::{Autoencoder, WINDOW};
 
@@ -39,9 +39,7 @@ pub(super) fn tune(
     let mut least = trainer.autoencoder()?.loss(held_back);
     let (mut best, mut worse) = (None, 0);
     for step in 0..tuning.steps {
-        let progress = step as f64 / tuning.steps as f64;
-        let rate = SLOW + (FAST - SLOW) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
-        let loss = trainer.step(windows, tuning.batch.max(1), rate)?;
+        let loss = trainer.step(windows, tuning.batch.max(1), rate(FAST, SLOW, step, tuning.steps))?;
         if (step + 1) % LOOK_EVERY != 0 && step + 1 != tuning.steps {
             continue;
         }
