@@ -172,6 +172,10 @@ async fn what_is_not_there_is_not_found(seats: &Seats) {
     let nobody = IncidentId::from("INC-999999");
     let queries = [
         Query::Incident { id: nobody.clone() },
+        Query::Preview {
+            channel: "nobody's".to_owned(),
+            incident: None,
+        },
         Query::Series {
             id: SeriesId(0),
             from: None,
@@ -190,7 +194,31 @@ async fn what_is_not_there_is_not_found(seats: &Seats) {
         Command::Acknowledge {
             incident: nobody.clone(),
         },
-        Command::Resolve { incident: nobody },
+        Command::Resolve {
+            incident: nobody.clone(),
+        },
+        Command::Reopen {
+            incident: nobody.clone(),
+        },
+        Command::Assign {
+            incident: nobody.clone(),
+            to: None,
+        },
+        Command::Comment {
+            incident: nobody.clone(),
+            text: "?".to_owned(),
+        },
+        Command::SetSeverity {
+            incident: nobody.clone(),
+            severity: None,
+        },
+        Command::Snooze {
+            incident: nobody,
+            until: None,
+        },
+        Command::TestChannel {
+            channel: "nobody's".to_owned(),
+        },
         Command::Reject {
             proposal: ProposalId::from("ACT-999999"),
             reason: String::new(),

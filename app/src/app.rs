@@ -2,7 +2,9 @@
 
 use crate::command::{Commander, commander, follow_navigation};
 use crate::component::{Chrome, Overlays};
-use crate::page::{Approvals, Incident, Incidents, Metric, Metrics, NotFound, Now, Sources, Topology, Wall};
+use crate::page::{
+    Approvals, Incident, Incidents, Metric, Metrics, NotFound, Notifications, Now, Sources, Topology, Wall,
+};
 use crate::state::Live;
 use crate::state::settings::Settings;
 use leptos::prelude::*;
@@ -38,6 +40,7 @@ pub(crate) fn App() -> impl IntoView {
                     <Route path=path!("series") view=Metrics />
                     <Route path=path!("series/:series") view=Metric />
                     <Route path=path!("approvals") view=Approvals />
+                    <Route path=path!("notifications") view=Notifications />
                     <Route path=path!("sources") view=Sources />
                 </ParentRoute>
                 <Route path=path!("wall") view=Wall />

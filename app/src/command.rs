@@ -15,6 +15,7 @@ pub(crate) enum Command {
     GoTopology,
     GoMetrics,
     GoApprovals,
+    GoNotifications,
     GoSources,
     GoWall,
     Search,
@@ -26,6 +27,7 @@ pub(crate) enum Command {
     Back,
     Acknowledge,
     Resolve,
+    Take,
     Approve,
     Reject,
     Pause,
@@ -58,12 +60,13 @@ impl Section {
 }
 
 impl Command {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::GoNow,
         Self::GoIncidents,
         Self::GoTopology,
         Self::GoMetrics,
         Self::GoApprovals,
+        Self::GoNotifications,
         Self::GoSources,
         Self::GoWall,
         Self::Search,
@@ -75,6 +78,7 @@ impl Command {
         Self::Back,
         Self::Acknowledge,
         Self::Resolve,
+        Self::Take,
         Self::Approve,
         Self::Reject,
         Self::Pause,
@@ -91,6 +95,7 @@ impl Command {
             Self::GoTopology => "Topology",
             Self::GoMetrics => "Metrics",
             Self::GoApprovals => "Approvals",
+            Self::GoNotifications => "Notifications",
             Self::GoSources => "Sources",
             Self::GoWall => "Wall display",
             Self::Search => "Search this page",
@@ -102,6 +107,7 @@ impl Command {
             Self::Back => "Close, or go back",
             Self::Acknowledge => "Acknowledge incident",
             Self::Resolve => "Resolve incident",
+            Self::Take => "Take incident",
             Self::Approve => "Go to Approve; Enter runs it",
             Self::Reject => "Reject proposal…",
             Self::Pause => "Pause or resume live updates",
@@ -120,6 +126,7 @@ impl Command {
             Self::GoTopology => &["g", "t"],
             Self::GoMetrics => &["g", "m"],
             Self::GoApprovals => &["g", "a"],
+            Self::GoNotifications => &["g", "b"],
             Self::GoSources => &["g", "s"],
             Self::GoWall => &["g", "w"],
             Self::Search => &["/"],
@@ -131,6 +138,7 @@ impl Command {
             Self::Back => &["Escape"],
             Self::Acknowledge => &["a"],
             Self::Resolve => &["r"],
+            Self::Take => &["m"],
             Self::Approve => &["y"],
             Self::Reject => &["x"],
             Self::Pause => &[" "],
@@ -145,10 +153,13 @@ impl Command {
             | Self::GoTopology
             | Self::GoMetrics
             | Self::GoApprovals
+            | Self::GoNotifications
             | Self::GoSources
             | Self::GoWall => Section::Go,
             Self::Search | Self::Next | Self::Previous | Self::Open | Self::Back => Section::Move,
-            Self::Acknowledge | Self::Resolve | Self::Approve | Self::Reject | Self::KillSwitch => Section::Act,
+            Self::Acknowledge | Self::Resolve | Self::Take | Self::Approve | Self::Reject | Self::KillSwitch => {
+                Section::Act
+            }
             Self::Palette | Self::Help | Self::Pause | Self::ThemeDark | Self::ThemeLight | Self::ThemeSystem => {
                 Section::Console
             }
@@ -163,6 +174,7 @@ impl Command {
             Self::GoTopology => Some("/topology"),
             Self::GoMetrics => Some("/series"),
             Self::GoApprovals => Some("/approvals"),
+            Self::GoNotifications => Some("/notifications"),
             Self::GoSources => Some("/sources"),
             Self::GoWall => Some("/wall"),
             _ => None,
@@ -174,6 +186,7 @@ impl Command {
         match self {
             Self::Acknowledge => Some("acknowledge"),
             Self::Resolve => Some("resolve"),
+            Self::Take => Some("take"),
             Self::Approve => Some("approve"),
             Self::Reject => Some("reject"),
             Self::KillSwitch => Some("kill-switch"),

@@ -10,6 +10,7 @@ mod kafka;
 mod kubernetes;
 mod limits;
 mod models;
+mod notify;
 mod receivers;
 mod scrape;
 mod signals;
@@ -20,6 +21,7 @@ pub use kafka::RawKafka;
 pub use kubernetes::RawKubernetes;
 pub use limits::{LimitConfig, RawLimits};
 pub use models::RawModels;
+pub use notify::{RawChannel, RawEscalation, RawNotify, RawOverride, RawRoute, RawSchedule, RawTeam};
 pub use receivers::{RawSecret, RawStatsd, RawWebhooks, SecretPlace, WebhookSecrets};
 pub use scrape::{RawBasic, RawScrape};
 pub(crate) use scrape::{is_address, is_label};
@@ -34,6 +36,7 @@ use crate::ingest::kafka::KafkaConfig;
 use crate::ingest::scrape::ScrapeConfig;
 use crate::ingest::statsd::StatsdConfig;
 use crate::learn::Weekly;
+use crate::notify::NotifyConfig;
 use crate::pipeline::BrainConfig;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -85,6 +88,8 @@ pub struct Config {
     pub kubernetes: Option<KubernetesConfig>,
     /// Whose `/metrics` are asked for.
     pub scrape: Vec<ScrapeConfig>,
+    /// Whom to tell of incidents.
+    pub notify: NotifyConfig,
 }
 
 /// How to replay a recording.
@@ -143,6 +148,7 @@ impl Config {
             cloudwatch: Vec::new(),
             kubernetes: None,
             scrape: Vec::new(),
+            notify: NotifyConfig::default(),
         }
     }
 }
@@ -172,6 +178,7 @@ pub struct RawConfig {
     pub cloudwatch: Vec<RawCloudwatch>,
     pub kubernetes: Option<RawKubernetes>,
     pub scrape: Vec<RawScrape>,
+    pub notify: RawNotify,
 }
 
 /// `[detect]`
@@ -289,6 +296,7 @@ impl TryFrom<RawConfig> for Config {
         config.cloudwatch = cloudwatch::cloudwatch(raw.cloudwatch, &mut problems);
         config.kubernetes = raw.kubernetes.map(|raw| kubernetes::kubernetes(raw, &mut problems));
         config.scrape = scrape::scrape(raw.scrape, &mut problems);
+        config.notify = notify::notify(raw.notify, &mut problems);
         config.train_weekly = models::schedule(&raw.models, &mut problems);
         config.context = context::context(raw.maintenance, raw.expected, raw.series, raw.calendar, &mut problems);
         if problems.is_empty() {

@@ -132,4 +132,6 @@ pub enum CorrelateError {
         state: &'static str,
         wanted: &'static str,
     },
+    #[error("incident {id} went into {other}: look there")]
+    Merged { id: IncidentId, other: IncidentId },
 }

@@ -24,6 +24,7 @@ pub mod recording;
 mod refusals;
 pub mod registry;
 pub mod scrape;
+pub mod secret;
 pub mod signal;
 pub mod statsd;
 

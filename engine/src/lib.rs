@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Time is read in [`clock`] alone; stages get `now` and seeds as arguments, so hours of a scenario run in milliseconds.
-//! IO happens in `ingest` (whose decoders are pure), `act` and `store` alone.
+//! IO happens in `ingest` (whose decoders are pure), `act`, `store` and `notify::send` alone.
 
 pub mod clock;
 pub mod config;
@@ -28,6 +28,7 @@ pub mod context;
 pub mod quality;
 
 pub mod correlate;
+pub mod notify;
 
 pub mod predict;
 

@@ -17,6 +17,7 @@ mod suite;
 
 use crate::correlate::Incident;
 use crate::error::Result;
+use crate::notify::{Parcel, Told};
 use crate::series::SeriesInfo;
 use async_trait::async_trait;
 use history::SealedChunk;
@@ -48,6 +49,10 @@ pub struct Saved {
     /// Of other systems.
     pub alerts: Vec<Alert>,
     pub silences: Vec<Silence>,
+    /// What people were told of which incident.
+    pub told: Vec<Told>,
+    /// Messages, sent or not.
+    pub parcels: Vec<Parcel>,
     /// Small values by key, each JSON.
     pub settings: BTreeMap<String, String>,
 }
@@ -64,6 +69,8 @@ pub enum Change {
     Edge(Edge),
     Alert(Alert),
     Silence(Silence),
+    Told(Box<Told>),
+    Parcel(Box<Parcel>),
     Setting { key: &'static str, value: String },
 }
 
@@ -103,7 +110,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// to do. No chunk may be sealed meanwhile.
     async fn compact(&self, series: u32) -> Result<u64>;
 
-    /// Forgets incidents, predictions, proposals, alerts and silences by id: a recording that is replayed again starts over,
+    /// Forgets incidents, predictions, proposals, alerts, silences and notifications by id: a recording that is replayed again starts over,
     /// what is over for long is of no use.
     async fn forget(&self, ids: &[String]) -> Result<()>;
 }

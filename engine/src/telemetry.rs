@@ -113,6 +113,38 @@ pub fn metrics_text(status: &Status) -> String {
         "Samples, lines, spans, changes and alerts refused or set aside, by source and reason.",
         &rejected,
     );
+    let rows: Vec<_> = status
+        .channels
+        .iter()
+        .flat_map(|channel| {
+            let name = escape(&channel.name);
+            [("delivered", channel.delivered), ("failed", channel.failed)]
+                .map(|(state, n)| (format!("{{channel=\"{name}\",state=\"{state}\"}}"), n as f64))
+        })
+        .collect();
+    let waiting = status.channels.iter();
+    let waiting: Vec<_> = waiting
+        .map(|channel| {
+            (
+                format!("{{channel=\"{}\"}}", escape(&channel.name)),
+                channel.waiting as f64,
+            )
+        })
+        .collect();
+    if !rows.is_empty() {
+        family(
+            "halo_notifications_total",
+            "counter",
+            "Messages to people, by channel and what became of them.",
+            &rows,
+        );
+        family(
+            "halo_notifications_waiting",
+            "gauge",
+            "Messages to people that are not delivered yet, by channel.",
+            &waiting,
+        );
+    }
     protection(&mut out, &status.protection);
     out
 }

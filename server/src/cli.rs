@@ -4,6 +4,7 @@ mod backfill;
 mod backtest;
 mod doctor;
 mod models;
+mod notify;
 mod serve;
 mod token;
 mod train;
@@ -34,6 +35,8 @@ enum Command {
     Train(train::TrainArgs),
     /// Show the versions of trained models, and change which is in use
     Models(models::ModelsArgs),
+    /// Show whom a running server tells of incidents, try it, and ask why somebody was told
+    Notify(notify::NotifyArgs),
     /// Measure the promised figures on this machine
     #[command(hide = true)]
     Bench(crate::bench::BenchArgs),
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => backtest::bench(&args, &mut out),
         Command::Train(args) => train::run(&args, &mut out),
         Command::Models(args) => models::run(args, &mut out),
+        Command::Notify(args) => notify::run(args, &mut out),
         Command::Token(args) => token::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
     };

@@ -1,6 +1,6 @@
 //! Secrets of senders: read once at the start, compared in constant time, never shown.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, anyhow};
 use engine::config::{SecretPlace, WebhookSecrets};
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -55,19 +55,9 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 /// If a file cannot be read, a variable is not set, or there is nothing in it. The message names the place, never the content.
 pub fn read(places: &WebhookSecrets<SecretPlace>) -> Result<WebhookSecrets<Secret>> {
     let one = |name: &str, place: &Option<SecretPlace>| -> Result<Option<Secret>> {
-        let text = match place {
-            None => return Ok(None),
-            Some(SecretPlace::File(path)) => std::fs::read_to_string(path)
-                .with_context(|| format!("webhooks.{name}: the secret cannot be read: {}", path.display()))?,
-            Some(SecretPlace::Env(variable)) => std::env::var(variable)
-                .with_context(|| format!("webhooks.{name}: the environment variable {variable} holds no secret"))?,
-        };
-        // An editor ends a file with a line break that is no part of the secret.
-        let secret = text.trim_end_matches(['\r', '\n']);
-        if secret.is_empty() {
-            bail!("webhooks.{name}: the secret is empty");
-        }
-        Ok(Some(Secret::new(secret)))
+        let secret = place.as_ref().map(engine::ingest::secret::read).transpose();
+        let secret = secret.map_err(|problem| anyhow!("webhooks.{name}: {problem}"))?;
+        Ok(secret.map(Secret::new))
     };
     Ok(WebhookSecrets {
         github: one("github", &places.github)?,
@@ -112,7 +102,7 @@ mod tests {
         };
         assert!(read(&places).unwrap_err().to_string().contains("github"));
         std::fs::write(&path, "\n").unwrap();
-        assert!(read(&places).unwrap_err().to_string().contains("the secret is empty"));
+        assert!(read(&places).unwrap_err().to_string().contains("is empty"));
         std::fs::write(&path, "abc\n").unwrap();
         assert!(read(&places).unwrap().github.unwrap().is(b"abc"));
     }

@@ -8,10 +8,10 @@ use anyhow::{Context as _, Result, ensure};
 use tests::halo::Halo;
 use tests::process::{self, Process};
 
-const WAIT: Duration = Duration::from_secs(60);
+pub(crate) const WAIT: Duration = Duration::from_secs(60);
 
 /// moto's server.
-struct Aws {
+pub(crate) struct Aws {
     _process: Process,
     address: String,
     python: PathBuf,
@@ -20,7 +20,7 @@ struct Aws {
 impl Aws {
     /// `None` where there is none, which is said.
     #[expect(clippy::print_stdout, reason = "who reads the output shall see what was not run")]
-    async fn start(folder: &Path) -> Result<Option<Self>> {
+    pub(crate) async fn start(folder: &Path) -> Result<Option<Self>> {
         let Ok(python) = process::program("HALO_AWS_PYTHON") else {
             println!("skipped: no moto: see the output of the step `setup`");
             return Ok(None);
@@ -43,8 +43,18 @@ impl Aws {
         }))
     }
 
+    /// `host:port` of its one endpoint.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The Python that has the client, and a mail server.
+    pub(crate) fn python(&self) -> &Path {
+        &self.python
+    }
+
     /// Runs a program with boto3 in it; `aws(NAME)` makes a client.
-    fn boto(&self, program: &str, arguments: &[&str]) -> Result<()> {
+    pub(crate) fn boto(&self, program: &str, arguments: &[&str]) -> Result<()> {
         let head = format!(
             "import boto3, datetime, json, sys, time\n\
              def aws(name):\n\

@@ -1,10 +1,10 @@
 //! Orders. Each is bound to the identity of its sender and audited.
 
 use crate::alert::{PostedAlert, Silence};
-use crate::incident::Verdict;
+use crate::incident::{Severity, Verdict};
 use crate::status::Role;
 use crate::topology::{Deploy, Edge};
-use crate::{IncidentId, ProposalId};
+use crate::{IncidentId, ProposalId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// An order.
@@ -26,6 +26,37 @@ pub enum Command {
     },
     Resolve {
         incident: IncidentId,
+    },
+    /// A resolved incident goes on.
+    Reopen {
+        incident: IncidentId,
+    },
+    /// Somebody works on it; `None`: nobody.
+    Assign {
+        incident: IncidentId,
+        #[serde(default)]
+        to: Option<String>,
+    },
+    /// A line in its timeline.
+    Comment {
+        incident: IncidentId,
+        text: String,
+    },
+    /// A person's word on how bad it is; `None`: as it is computed.
+    SetSeverity {
+        incident: IncidentId,
+        #[serde(default)]
+        severity: Option<Severity>,
+    },
+    /// Nobody is told of it until then; `None`: from now on as usual.
+    Snooze {
+        incident: IncidentId,
+        #[serde(default)]
+        until: Option<Timestamp>,
+    },
+    /// Sends an example over a channel. The answer is the delivery's id; what becomes of it is among the deliveries.
+    TestChannel {
+        channel: String,
     },
     Feedback {
         incident: IncidentId,
@@ -72,6 +103,12 @@ impl Command {
             | Self::Reject { .. }
             | Self::Acknowledge { .. }
             | Self::Resolve { .. }
+            | Self::Reopen { .. }
+            | Self::Assign { .. }
+            | Self::Comment { .. }
+            | Self::SetSeverity { .. }
+            | Self::Snooze { .. }
+            | Self::TestChannel { .. }
             | Self::Feedback { .. }
             | Self::RecordDeploy { .. }
             | Self::ReceiveAlerts { .. }

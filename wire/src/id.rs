@@ -92,3 +92,7 @@ text_id!(
     /// A proposed remediation, such as `ACT-000003`.
     ProposalId
 );
+text_id!(
+    /// A message to a channel, such as `NTF-000012`.
+    DeliveryId
+);

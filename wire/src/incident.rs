@@ -49,6 +49,12 @@ pub struct IncidentSummary {
     pub alerts: u64,
     pub source: String,
     pub feedback: Option<Verdict>,
+    /// The person who works on it.
+    #[serde(default)]
+    pub assignee: Option<String>,
+    /// Nobody is told of it until then.
+    #[serde(default)]
+    pub snoozed_until: Option<Timestamp>,
 }
 
 /// A candidate cause, best first in [`IncidentDetail::causes`].

@@ -4,7 +4,7 @@
 //! The engine keeps its own types and converts at its rim (`engine::view`); what is here is what a reader of the API sees.
 //!
 //! Read in this order: [`id`] and [`time`] name things; [`series`], [`topology`], [`alert`], [`incident`],
-//! [`prediction`], [`proposal`], [`signal`], [`protection`] and [`status`] describe them; [`stream`] keeps a live copy up to date; [`query`] and [`command`] are the
+//! [`prediction`], [`proposal`], [`notify`], [`signal`], [`protection`] and [`status`] describe them; [`stream`] keeps a live copy up to date; [`query`] and [`command`] are the
 //! two calls.
 //!
 //! Compatibility: [`VERSION`] counts breaking changes. Adding an optional field (`#[serde(default)]`) is not one.
@@ -18,6 +18,7 @@ pub mod topology;
 
 pub mod alert;
 pub mod incident;
+pub mod notify;
 pub mod prediction;
 pub mod proposal;
 pub mod protection;
@@ -29,7 +30,7 @@ pub mod stream;
 pub mod command;
 pub mod query;
 
-pub use id::{EntityId, IncidentId, PredictionId, ProposalId, SeriesId};
+pub use id::{DeliveryId, EntityId, IncidentId, PredictionId, ProposalId, SeriesId};
 pub use time::Timestamp;
 
 /// Version of every type in this crate, sent in [`stream::Snapshot`] and checked by the console.

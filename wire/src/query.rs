@@ -2,6 +2,7 @@
 
 use crate::alert::{Alert, Silence};
 use crate::incident::IncidentDetail;
+use crate::notify::{Channels, Notifications, Preview};
 use crate::proposal::AuditEntry;
 use crate::series::{SeriesDetail, SeriesSummary};
 use crate::signal::{LogRecord, Page, SignalFilter, SpanRecord};
@@ -69,6 +70,18 @@ pub enum Query {
     },
     /// Silences, the latest end first; expired ones for as long as they are kept.
     Silences,
+    /// Why people were told of an incident, or why not.
+    Notifications {
+        incident: IncidentId,
+    },
+    /// Where people are told, who is on call, and what was sent last.
+    Channels,
+    /// What a channel would be sent about an incident, or about an example.
+    Preview {
+        channel: String,
+        #[serde(default)]
+        incident: Option<IncidentId>,
+    },
 }
 
 /// An answer; the variant follows the question.
@@ -85,6 +98,9 @@ pub enum Reply {
     Changes(Vec<Deploy>),
     Alerts(Vec<Alert>),
     Silences(Vec<Silence>),
+    Notifications(Notifications),
+    Channels(Channels),
+    Preview(Preview),
     /// A silence as it is kept from now on.
     Silence(Silence),
     /// A command was done; the text says what was done.

@@ -1,6 +1,7 @@
 //! The loop's own state: clocks, sources, rates, the switches that stop it.
 
 use crate::Timestamp;
+use crate::notify::ChannelHealth;
 use crate::protection::Protection;
 use crate::series::Voter;
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,9 @@ pub struct Status {
     /// Limits that were reached, and whether samples can be kept.
     #[serde(default)]
     pub protection: Protection,
+    /// Ways to people.
+    #[serde(default)]
+    pub channels: Vec<ChannelHealth>,
 }
 
 /// Provisional signals of the fast layer since the start. Those neither confirmed nor dropped wait for the ensemble.

@@ -67,6 +67,9 @@ fn answers_and_events_of_version_1_are_understood() {
         "audit",
         "logs",
         "spans",
+        "notifications",
+        "channels",
+        "preview",
         "done",
     ] {
         check::<Reply>(read(&format!("reply-{name}")));

@@ -69,6 +69,7 @@ fn Navigation() -> impl IntoView {
                     <span class="nav__count" data-tone="accent" data-testid="nav-pending">{move || pending.get()}</span>
                 </Show>
             </NavLink>
+            <NavLink command=Command::GoNotifications symbol=Symbol::Bell />
             <NavLink command=Command::GoSources symbol=Symbol::Source />
             <span class="nav__gap"></span>
             <NavLink command=Command::GoWall symbol=Symbol::Wall />

@@ -23,7 +23,10 @@ pub(crate) enum Symbol {
     Clock,
     ThumbUp,
     Swap,
+    Bell,
     BellOff,
+    Person,
+    Dash,
     ArrowRight,
     ChevronLeft,
     Fit,
@@ -61,6 +64,9 @@ impl Symbol {
             Self::Clock => "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 7v5l3 2",
             Self::ThumbUp => "M7 11v9H4v-9zM7 11l4-8c1.5 0 2.5 1 2.5 2.5V9H19a2 2 0 0 1 2 2.3l-1.1 7A2 2 0 0 1 18 20H7",
             Self::Swap => "M4 8h15M15 4l4 4-4 4M20 16H5M9 12l-4 4 4 4",
+            Self::Bell => "M6 9a6 6 0 0 1 12 0c0 6 2.5 7 2.5 8h-17C3.5 16 6 15 6 9zM10 20a2 2 0 0 0 4 0",
+            Self::Person => "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4 21c0-4 3.6-6 8-6s8 2 8 6",
+            Self::Dash => "M6 12h12",
             Self::BellOff => {
                 "M6.5 6.5A6 6 0 0 0 6 9c0 6-2.5 7-2.5 7H16M18 12.5c-.1-.9 0-2.2 0-3.5a6 6 0 0 0-8.5-5.5M10 20a2 2 0 0 0 4 0M3 3l18 18"
             }

@@ -1,7 +1,9 @@
 //! One incident: what happened, why, whom it touches, what can be done.
 
 mod evidence;
+mod manage;
 mod story;
+mod told;
 
 use crate::clock;
 use crate::component::{Failed, Icon, IncidentStateBadge, SeverityBadge, Skeleton, Stat, Symbol};
@@ -12,7 +14,9 @@ use evidence::{Evidence, Members, Proposals};
 use leptos::prelude::*;
 use leptos_router::components::A;
 use leptos_router::hooks::use_params_map;
+use manage::{Comment, Manage};
 use story::{Causes, StoryCard, Timeline};
+use told::Told;
 use wire::IncidentId;
 use wire::command::Command;
 use wire::incident::{IncidentDetail, IncidentState, IncidentSummary, Verdict};
@@ -74,7 +78,11 @@ fn Content(detail: Memo<Option<IncidentDetail>>, summary: Memo<Option<IncidentSu
                 <Proposals ids=slice(detail, |d| d.proposals.clone()) />
                 <super::topology::Around detail />
                 <Causes causes=slice(detail, |d| d.causes.clone()) />
-                <Timeline entries=slice(detail, |d| d.timeline.clone()) />
+                <Manage summary />
+                <Told summary />
+                <Timeline entries=slice(detail, |d| d.timeline.clone())>
+                    <Comment summary />
+                </Timeline>
                 <Feedback summary />
             </div>
         </div>

@@ -23,6 +23,7 @@ pub(crate) fn Now() -> impl IntoView {
         <div class="page">
             <Headline />
             <Waiting>
+                <Unheard />
                 <Figures />
                 <div class="now">
                     <div class="now__main">
@@ -71,6 +72,29 @@ fn Headline() -> impl IntoView {
         <header class="page__head">
             <h1 data-testid="headline">{text}</h1>
         </header>
+    }
+}
+
+/// A channel that fails: what is on this page reaches nobody there.
+#[component]
+fn Unheard() -> impl IntoView {
+    let live = live();
+    let failing = Memo::new(move |_| {
+        live.status.with(|s| {
+            let failing = s.channels.iter().filter(|channel| !channel.problem.is_empty());
+            failing
+                .map(|channel| format!("{}: {}", channel.name, channel.problem))
+                .collect::<Vec<_>>()
+        })
+    });
+    view! {
+        <Show when=move || !failing.with(Vec::is_empty)>
+            <div class="banner banner--danger unheard" role="status" data-testid="unheard">
+                <Icon symbol=Symbol::BellOff />
+                <span>{move || format!("People cannot be told over {}", failing.with(|f| f.join("; ")))}</span>
+                <A href="/notifications">"Look"</A>
+            </div>
+        </Show>
     }
 }
 

@@ -8,7 +8,7 @@ use super::silence::{SilenceError, checked, may_replace, state};
 use super::{MAX_ALERTS, MAX_SILENCES, RESOLVE_TIMEOUT_MS, entity_named, fingerprint};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::Timestamp;
-use wire::alert::{Alert, AlertState, PostedAlert, Silence, SilenceState};
+use wire::alert::{Alert, AlertState, Pairs, PostedAlert, Silence, SilenceState};
 
 /// Resolved alerts kept, the latest.
 const KEPT_RESOLVED: usize = 1000;
@@ -142,6 +142,16 @@ impl AlertBook {
         let silence = silence.clone();
         self.look_at_silences(now);
         Ok(silence)
+    }
+
+    /// A silence in force that covers every one of these label sets; `None` also if there are none.
+    pub fn silence_of(&self, all: &[Pairs], now: Timestamp) -> Option<&Silence> {
+        let in_force = self
+            .silences
+            .values()
+            .filter(|(silence, _)| state(silence, now) == SilenceState::Active);
+        let mut covering = in_force.filter(|(_, matchers)| all.iter().all(|labels| matchers.hold(labels)));
+        covering.next().map(|(silence, _)| silence).filter(|_| !all.is_empty())
     }
 
     /// Moves the clock: silences begin and end. Returns fingerprints and ids of what is over for long and now forgotten.

@@ -27,6 +27,16 @@ pub enum SecretPlace {
     Env(String),
 }
 
+impl SecretPlace {
+    /// Where it is, in words.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Env(variable) => format!("the environment variable {variable}"),
+        }
+    }
+}
+
 /// Something for each sender that signs what it sends, or sends a key along.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookSecrets<T> {

@@ -144,7 +144,7 @@ impl Correlator {
         let quiet: Vec<IncidentId> = self
             .incidents
             .values()
-            .filter(|i| i.is_open())
+            .filter(|i| i.is_open() && !i.kept_open)
             .filter(|i| now.millis_since(i.last_anomaly) >= self.config.quiet_ms.max(3 * i.step_ms))
             .map(|i| i.id.clone())
             .collect();

@@ -61,10 +61,22 @@ pub struct Incident {
     /// The older incident that took its members.
     #[serde(default)]
     pub merged_into: Option<IncidentId>,
+    /// The person who works on it.
+    #[serde(default)]
+    pub assignee: Option<String>,
+    /// Nobody is told of it until then.
+    #[serde(default)]
+    pub snoozed_until: Option<Timestamp>,
+    /// A person's word on how bad it is; it counts more than what is computed.
+    #[serde(default)]
+    pub set_severity: Option<Severity>,
+    /// A person re-opened it: quiet alone does not end it.
+    #[serde(default)]
+    pub kept_open: bool,
 }
 
 impl Incident {
-    pub(super) fn new(id: IncidentId, started: Timestamp, source: &str) -> Self {
+    pub(crate) fn new(id: IncidentId, started: Timestamp, source: &str) -> Self {
         let claim = || Claim {
             text: String::new(),
             confidence: 0.0,
@@ -103,6 +115,10 @@ impl Incident {
             step_ms: 0,
             storm: false,
             merged_into: None,
+            assignee: None,
+            snoozed_until: None,
+            set_severity: None,
+            kept_open: false,
         }
     }
 
@@ -147,6 +163,8 @@ impl Incident {
             alerts: self.alerts,
             source: self.source.clone(),
             feedback: self.feedback,
+            assignee: self.assignee.clone(),
+            snoozed_until: self.snoozed_until,
         }
     }
 

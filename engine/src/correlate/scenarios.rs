@@ -389,6 +389,87 @@ fn the_life_cycle_is_ordered_and_told() {
 }
 
 #[test]
+fn what_people_decide_counts_until_they_decide_otherwise() {
+    let mut world = World::new(SHOP);
+    let fault = [("index", "latency", 30.0, 0)];
+    world.play(4, &fault);
+    let id = world.only().id.clone();
+    let now = world.now;
+    let lane = &mut world.correlator;
+    let computed = lane.incident(&id).unwrap().severity;
+    let graded = lane.set_severity(&id, "ann", Some(Severity::P1), now).unwrap();
+    assert_eq!(graded.incident.severity, Severity::P1);
+    let taken = lane.assign(&id, "ann", Some("ann".to_owned()), now).unwrap();
+    assert_eq!(taken.incident.assignee.as_deref(), Some("ann"));
+    lane.comment(&id, "ben", "I restart it", now).unwrap();
+    let until = now + 3_600_000;
+    let put_off = lane.snooze(&id, "ann", Some(until), now).unwrap();
+    assert_eq!(put_off.incident.snoozed_until, Some(until));
+    // More anomalies change none of it.
+    world.play(4, &fault);
+    assert_eq!(world.only().severity, Severity::P1);
+    assert_eq!(world.only().assignee.as_deref(), Some("ann"));
+    let now = world.now;
+    let lane = &mut world.correlator;
+    let graded = lane.set_severity(&id, "ann", None, now).unwrap();
+    assert_eq!(
+        graded.incident.severity,
+        Severity::P1.min(computed),
+        "it gets no less severe while it is open"
+    );
+    lane.resolve(&id, "ann", now).unwrap();
+    assert_eq!(world.only().snoozed_until, None, "what comes back is news");
+    let lane = &mut world.correlator;
+    for refused in [
+        lane.set_severity(&id, "ann", Some(Severity::P2), now).err(),
+        lane.snooze(&id, "ann", None, now).err(),
+    ] {
+        assert!(
+            matches!(&refused, Some(CorrelateError::WrongState { state: "resolved", .. })),
+            "{refused:?}"
+        );
+    }
+    // What is over can still be talked about.
+    lane.comment(&id, "ben", "it was the disk", now).unwrap();
+    let texts: Vec<&str> = world.only().timeline.iter().map(|entry| entry.text.as_str()).collect();
+    for said in [
+        "severity set from",
+        "works on it",
+        "I restart it",
+        "put off until",
+        "it was the disk",
+    ] {
+        assert!(texts.iter().any(|text| text.contains(said)), "{said}: {texts:?}");
+    }
+}
+
+#[test]
+fn what_a_person_opens_again_stays_open_until_a_person_ends_it() {
+    let mut world = World::new(SHOP);
+    let fault = [("index", "latency", 30.0, 0)];
+    world.play(4, &fault);
+    let id = world.only().id.clone();
+    let now = world.now;
+    world.correlator.resolve(&id, "ann", now).unwrap();
+    let again = world.correlator.reopen_by(&id, "ben", now).unwrap();
+    assert_eq!(
+        (again.kind, again.incident.state),
+        (ChangeKind::Reopened, IncidentState::Open)
+    );
+    assert!(world.correlator.reopen_by(&id, "ann", now).is_err(), "it is open");
+    // An hour of quiet.
+    world.play(240, &[]);
+    assert_eq!(world.only().state, IncidentState::Open);
+    // What strays of its members is its own again.
+    let alerts = world.only().alerts;
+    world.play(4, &fault);
+    assert!(world.only().alerts > alerts);
+    let now = world.now;
+    world.correlator.resolve(&id, "ben", now).unwrap();
+    assert_eq!(world.only().state, IncidentState::Resolved);
+}
+
+#[test]
 fn a_storm_is_one_incident() {
     let mut world = World::new(&[("a0", "b0")]);
     let names: Vec<String> = (0..60).map(|i| format!("island-{i}")).collect();

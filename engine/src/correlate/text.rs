@@ -60,6 +60,14 @@ pub(crate) fn clock(at: Timestamp) -> String {
         .map_or_else(|_| at.to_string(), |t| t.strftime("%H:%M UTC").to_string())
 }
 
+/// UTC, to the second.
+pub(crate) fn instant(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(
+        |_| at.to_string(),
+        |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
 /// `40 s`, `12 min`, `3 h`.
 pub(crate) fn duration(millis: i64) -> String {
     let secs = millis.abs() / 1000;

@@ -5,11 +5,12 @@
 //! period and starts over with the next. A period is named by its start, as CloudWatch itself does.
 
 pub mod api;
-mod credentials;
+pub(crate) mod credentials;
 pub mod firehose;
 mod json;
 mod name;
 pub mod poll;
+pub(crate) mod sign;
 mod stream;
 
 use super::text::{labels, shown};

@@ -1,7 +1,8 @@
 //! Alerts of other systems as observations: to the correlator an alert that fires is a series that broke a fixed limit, once a minute for
 //! as long as it fires. No member voted for it, and its source says whose rule it was.
 //!
-//! Only who its labels name can be told, and only trouble: see [`tells_of_trouble`]. By itself it takes two minutes to open an incident.
+//! Only who its labels name can be told, and only trouble: see [`tells_of_trouble`]. By itself it takes a minute to open an incident,
+//! but for what is urgent, which opens one at once: whoever wrote the rule has waited already.
 
 use crate::alert::{AlertBook, tells_of_trouble};
 use crate::correlate::Observation;
@@ -21,6 +22,9 @@ const RECENT_MS: i64 = 5 * 60_000;
 
 /// Says as much as a strange sample of one metric.
 const SCORE: f32 = 0.95;
+
+/// What is urgent says as much as one that is far off.
+const URGENT_SCORE: f32 = 0.995;
 
 /// What is urgent by its severity is about errors, whatever its name says.
 const URGENT: [&str; 8] = ["critical", "page", "error", "fatal", "emergency", "high", "p1", "sev1"];
@@ -42,9 +46,10 @@ impl Alarms {
                 next = now;
             }
             let info = Arc::new(info);
+            let score = if is_urgent(alert) { URGENT_SCORE } else { SCORE };
             let source: Arc<str> = alert.source.as_str().into();
             while next <= now {
-                out.push(observation(&info, &source, next));
+                out.push(observation(&info, &source, next, score));
                 next = next + STEP_MS;
             }
             told.insert(alert.fingerprint.clone(), next - STEP_MS);
@@ -60,8 +65,7 @@ fn series_of(alert: &Alert) -> Option<SeriesInfo> {
     labels.retain(|(name, _)| name != "__name__");
     labels.push(("__name__".to_owned(), alert.name().to_owned()));
     let mut info = info_from_labels(&Labels::new(labels));
-    let severity = alert.labels.get("severity").map(|s| s.to_ascii_lowercase());
-    if severity.is_some_and(|severity| URGENT.contains(&severity.as_str())) {
+    if is_urgent(alert) {
         info.class = MetricClass::Errors;
     }
     info.kind = SeriesKind::Gauge;
@@ -69,8 +73,13 @@ fn series_of(alert: &Alert) -> Option<SeriesInfo> {
     Some(info)
 }
 
+fn is_urgent(alert: &Alert) -> bool {
+    let severity = alert.labels.get("severity").map(|s| s.to_ascii_lowercase());
+    severity.is_some_and(|severity| URGENT.contains(&severity.as_str()))
+}
+
 /// One where zero is the limit.
-fn observation(info: &Arc<SeriesInfo>, source: &Arc<str>, at: Timestamp) -> Observation {
+fn observation(info: &Arc<SeriesInfo>, source: &Arc<str>, at: Timestamp, score: f32) -> Observation {
     Observation {
         detection: Detection {
             series: info.id,
@@ -82,8 +91,8 @@ fn observation(info: &Arc<SeriesInfo>, source: &Arc<str>, at: Timestamp) -> Obse
                 upper: 0.0,
                 scale: 1e-3,
             }),
-            score: SCORE,
-            salience: SCORE,
+            score,
+            salience: score,
             shift: 0.0,
             votes: Votes::default(),
             anomaly: true,
@@ -181,6 +190,7 @@ mod tests {
             (out[0].info.class, out[0].info.entity.as_str()),
             (MetricClass::Errors, "cart")
         );
+        assert!(out[0].detection.score > 0.99, "it need not be told twice");
         assert_eq!(
             (out[0].detection.breach, out[0].detection.votes.count()),
             (Some(0.0), 0)

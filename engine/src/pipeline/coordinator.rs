@@ -5,26 +5,28 @@
 //! the engine carries out. So commands cannot race, and a test can drive it step by step.
 
 mod command;
+mod effect;
 mod events;
 mod markers;
 mod models;
+mod notify;
 mod remedy;
 mod snapshot;
 mod troubled;
 
 use super::alarm::Alarms;
 use super::brain::{Brain, BrainOutput, Ids};
-use super::message::{Clocks, ModelsOrder, Observed, Tally};
+use super::message::{Clocks, Observed, Tally};
 use super::silence::Silences;
 use crate::alert::AlertBook;
 use crate::config::Config;
 use crate::correlate::{ChangeKind, Incident, IncidentChange, IncidentIds, Observation};
 use crate::decide::audit::AuditChain;
-use crate::detect::Models;
 use crate::error::Result;
 use crate::learn::{Thresholds, TrackRecord, Weekly};
+use crate::notify::{Notifier, Parcel, Told};
 use crate::predict::PredictionIds;
-use crate::series::MetricClass;
+pub(crate) use effect::Effect;
 pub(crate) use models::TRAINED_AT;
 use remedy::Remedies;
 use snapshot::{Rate, SourceStats};
@@ -68,44 +70,6 @@ impl LaneName {
     }
 }
 
-/// What the engine must do because of what the coordinator decided.
-#[derive(Debug)]
-pub(crate) enum Effect {
-    SaveIncident(Box<Incident>),
-    SavePrediction(Box<Prediction>),
-    SaveProposal(Box<Proposal>),
-    SaveDeploy(Deploy),
-    /// Told again: the store may have refused it the first time.
-    KeepDeploy(Deploy),
-    SaveEdge(Edge),
-    SaveAlert(Box<Alert>),
-    SaveSilence(Silence),
-    /// Documents of the store that are of no more use.
-    Forget(Vec<String>),
-    AppendAudit(AuditEntry),
-    /// A small value to keep, as JSON.
-    SaveSetting {
-        key: &'static str,
-        value: String,
-    },
-    /// Feedback moved a threshold: tell the shards.
-    SetThreshold {
-        class: MetricClass,
-        threshold: f32,
-    },
-    /// Train models, or go back to others.
-    Models(ModelsOrder),
-    /// Open incidents touch these entities and no others: tell the shards. A greater number is newer.
-    SetTroubled {
-        number: u64,
-        entities: Arc<BTreeSet<EntityId>>,
-    },
-    /// Other models are in use: tell the shards.
-    SetModels(Arc<Models>),
-    /// Carry out what was approved.
-    Execute(Box<crate::decide::Approved>),
-}
-
 /// What a new coordinator starts from: what an earlier run left in the store.
 #[derive(Debug, Default)]
 pub(crate) struct Restored {
@@ -116,6 +80,8 @@ pub(crate) struct Restored {
     pub(crate) edges: Vec<Edge>,
     pub(crate) alerts: Vec<Alert>,
     pub(crate) silences: Vec<Silence>,
+    pub(crate) told: Vec<Told>,
+    pub(crate) parcels: Vec<Parcel>,
     pub(crate) audit: AuditChain,
     pub(crate) kill_switch: bool,
     pub(crate) thresholds: Thresholds,
@@ -151,6 +117,7 @@ pub(crate) struct Coordinator {
     /// Of other systems.
     book: AlertBook,
     alarms: Alarms,
+    notifier: Notifier,
     edges: BTreeSet<Edge>,
     edges_by_lane: BTreeMap<Edge, LaneName>,
     sources: BTreeMap<Arc<str>, SourceStats>,
@@ -241,6 +208,13 @@ impl Coordinator {
             deploys: VecDeque::new(),
             book: AlertBook::restore(restored.alerts, restored.silences, now),
             alarms: Alarms::default(),
+            notifier: Notifier::restore(
+                Arc::new(config.notify.clone()),
+                REPLAY_SOURCE,
+                restored.told,
+                restored.parcels,
+                now,
+            ),
             edges: BTreeSet::new(),
             edges_by_lane: BTreeMap::new(),
             sources: BTreeMap::new(),
@@ -265,6 +239,7 @@ impl Coordinator {
             provisional: Provisional::default(),
             troubled: Troubled::default(),
         };
+        coordinator.adopt_untold(now);
         for edge in restored.edges {
             coordinator.declare_edge(LaneName::Wall, edge);
         }
@@ -414,6 +389,7 @@ impl Coordinator {
             effects.push(Effect::Forget(forgotten));
         }
         self.train_by_calendar(now, effects);
+        self.tell_people(now, effects);
     }
 
     fn incident_changed(&mut self, change: IncidentChange, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -433,6 +409,7 @@ impl Coordinator {
         }
         self.withdraw_superseded(incident, now, effects);
         self.propose_for_incident(incident, now, effects);
+        self.notifier.changed(incident, None, now);
         effects.push(Effect::SaveIncident(Box::new(change.incident)));
     }
 

@@ -39,6 +39,7 @@ use crate::handle::Handle;
 use crate::ingest::exemplar::Exemplars;
 use crate::ingest::kafka::Progress;
 use crate::ingest::registry::Registry;
+use crate::notify::send::Sender;
 use crate::store::Store;
 use crate::store::log::Log;
 use crate::store::models::ModelStore;
@@ -95,6 +96,7 @@ pub struct Engine {
     /// Held while chunks are handed to the store, and while it puts them together.
     sealing: Mutex<()>,
     executors: Executors,
+    sender: Sender,
     kill_switch: Arc<AtomicBool>,
     trainer: mpsc::Sender<ModelsOrder>,
     models: Shelf,
@@ -126,6 +128,7 @@ impl Engine {
         let context = restore::context(&config, &restored);
         let mut coordinator = Coordinator::new(&config, (models.describe(), current.name.clone()), restored, now)?;
         let executors = Executors::new(config.webhook_base.clone())?;
+        let sender = Sender::new(Arc::new(config.notify.clone()), Arc::clone(&clock))?;
 
         let (observed, from_shards) = mpsc::channel(COORDINATOR_QUEUE);
         let shards = start_shards(&config, &models, &context, &observed)?;
@@ -167,6 +170,7 @@ impl Engine {
             gate: RwLock::new(()),
             sealing: Mutex::new(()),
             executors,
+            sender,
             kill_switch: coordinator.kill_switch(),
             trainer,
             models: Shelf::new(model_store, current),

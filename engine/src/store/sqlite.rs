@@ -8,6 +8,7 @@ use super::rollup::{Extent, Level, RolledChunk};
 use super::{Change, Saved, Store};
 use crate::correlate::Incident;
 use crate::error::{Error, Result};
+use crate::notify::{Parcel, Told};
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -136,6 +137,8 @@ impl Store for SqliteStore {
             proposals: self.documents::<Proposal>("proposal").await?,
             alerts: self.documents::<Alert>("alert").await?,
             silences: self.documents::<Silence>("silence").await?,
+            told: self.documents::<Told>("told").await?,
+            parcels: self.documents::<Parcel>("parcel").await?,
             ..Saved::default()
         };
         for row in sqlx::query("SELECT id, source, info FROM series ORDER BY id")
@@ -313,6 +316,8 @@ async fn apply(transaction: &mut Transaction<'_, Sqlite>, change: &Change) -> Re
         }
         Change::Alert(alert) => document(transaction, "alert", &alert.fingerprint, &json(alert)).await?,
         Change::Silence(silence) => document(transaction, "silence", &silence.id, &json(silence)).await?,
+        Change::Told(told) => document(transaction, "told", &told.key(), &json(told)).await?,
+        Change::Parcel(parcel) => document(transaction, "parcel", parcel.delivery.id.as_str(), &json(parcel)).await?,
         Change::Setting { key, value } => set(transaction, key, value).await?,
     }
     Ok(())

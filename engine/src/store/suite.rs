@@ -5,8 +5,10 @@ use super::log::Position;
 use super::rollup::{Level, combined, rolled};
 use super::sqlite::SqliteStore;
 use super::{Change, Saved, Store};
+use crate::notify::{Notice, Parcel, Told};
 use crate::series::{Labels, info_from_labels};
 use wire::alert::{Alert, AlertState, Pairs, Silence, SilenceState};
+use wire::notify::{ChannelKind, Delivery, DeliveryState, Occasion};
 use wire::proposal::AuditEntry;
 use wire::topology::{ChangeKind, Deploy, Edge};
 use wire::{SeriesId, Timestamp};
@@ -52,6 +54,23 @@ async fn passes(store: &dyn Store) {
         comment: String::new(),
         state: SilenceState::Pending,
     };
+    let notice = Notice::example(Timestamp(7));
+    let told = Told::new(notice.clone(), Timestamp(8));
+    let parcel = Parcel {
+        delivery: Delivery {
+            id: "NTF-000001".into(),
+            channel: "ops".to_owned(),
+            kind: ChannelKind::Email,
+            occasion: Occasion::Opened,
+            incident: Some(notice.incident.clone()),
+            severity: notice.severity,
+            created: Timestamp(8),
+            tries: 2,
+            problem: "time-out".to_owned(),
+            state: DeliveryState::Waiting { next_try: Timestamp(9) },
+        },
+        notice,
+    };
     let entry = |seq, text: &str| AuditEntry {
         seq,
         at: Timestamp(1),
@@ -72,6 +91,8 @@ async fn passes(store: &dyn Store) {
         Change::Deploy(annotation.clone()),
         Change::Alert(alert.clone()),
         Change::Silence(silence.clone()),
+        Change::Told(Box::new(told.clone())),
+        Change::Parcel(Box::new(parcel.clone())),
         Change::Audit(entry(1, "one")),
         Change::Setting {
             key: "kill_switch",
@@ -90,6 +111,7 @@ async fn passes(store: &dyn Store) {
         (vec![edge], vec![deploy, annotation], vec![entry(1, "one")])
     );
     assert_eq!((saved.alerts, saved.silences), (vec![alert], vec![silence]));
+    assert_eq!((saved.told, saved.parcels), (vec![told], vec![parcel]));
     assert_eq!(saved.settings.get("kill_switch").map(String::as_str), Some("false"));
 
     // All or nothing, and the audit chain is not rewritten.

@@ -11,7 +11,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         name: "io",
-        sentence: "IO lives in engine's ingest, act and store, in server, in src-tauri and in app's transport; the rest \
+        sentence: "IO lives in engine's ingest, act, store and notify/send, in server, in src-tauri and in app's transport; the rest \
                    neither opens a file nor a socket.",
         check: io,
     },
@@ -48,10 +48,11 @@ const PRODUCT: [&str; 7] = [
     "app/src",
 ];
 
-const IO_PLACES: [&str; 6] = [
+const IO_PLACES: [&str; 7] = [
     "engine/src/ingest",
     "engine/src/act",
     "engine/src/store",
+    "engine/src/notify/send",
     "server/src",
     "src-tauri/src",
     "app/src/transport",

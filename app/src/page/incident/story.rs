@@ -145,13 +145,14 @@ fn Suspect(at: usize, cause: Cause, best: f32) -> impl IntoView {
 
 /// Machine and people, in order.
 #[component]
-pub(super) fn Timeline(entries: Memo<Vec<TimelineEntry>>) -> impl IntoView {
+pub(super) fn Timeline(entries: Memo<Vec<TimelineEntry>>, children: Children) -> impl IntoView {
     view! {
         <section class="card" aria-labelledby="timeline" data-testid="timeline">
             <h2 class="card__title" id="timeline">"Timeline"</h2>
             <ol class="timeline">
                 {move || entries.get().into_iter().map(|entry| view! { <Entry entry /> }).collect_view()}
             </ol>
+            {children()}
         </section>
     }
 }

@@ -48,11 +48,11 @@ impl Correlator {
             self.context().describe(&mut incident);
             let before = incident.severity;
             let graded = self.grade(&incident);
-            // An incident does not get less severe while it is open: that is for its end to say.
-            incident.severity = if incident.revision == 0 {
-                graded
-            } else {
-                before.min(graded)
+            // An incident does not get less severe while it is open: that is for its end to say, or for a person.
+            incident.severity = match incident.set_severity {
+                Some(said) => said,
+                None if incident.revision == 0 => graded,
+                None => before.min(graded),
             };
             if incident.revision > 0 && incident.severity != before {
                 let text = format!("severity raised from {before:?} to {:?}", incident.severity);

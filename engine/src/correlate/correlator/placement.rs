@@ -247,12 +247,19 @@ impl Correlator {
             format!("re-opened: anomalous again after {}", duration(after)),
             None,
         );
-        let members: Vec<SeriesId> = incident.members.keys().copied().collect();
-        for series in members {
-            self.member_of.insert(series, id.clone());
-            self.pending.remove(&series);
-        }
+        self.own_members(id);
         self.touch(id, ChangeKind::Reopened);
+    }
+
+    /// What strays further of its members belongs to it again, unless it has become another incident's since.
+    pub(super) fn own_members(&mut self, id: &IncidentId) {
+        let Some(incident) = self.incidents.get(id) else {
+            return;
+        };
+        for series in incident.members.keys() {
+            self.member_of.entry(*series).or_insert_with(|| id.clone());
+            self.pending.remove(series);
+        }
     }
 
     fn widen(&mut self, id: &IncidentId, at: Timestamp) {
@@ -377,6 +384,8 @@ impl Correlator {
             return;
         };
         incident.state = IncidentState::Resolved;
+        incident.kept_open = false;
+        incident.snoozed_until = None;
         incident.ended = Some(incident.last_anomaly);
         incident.resolved = Some((now, actor.to_owned()));
         let text = if actor == ENGINE {

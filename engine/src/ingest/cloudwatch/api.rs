@@ -2,14 +2,12 @@
 
 use super::credentials;
 use super::poll::{CloudwatchConfig, Metrics, Question, next_token};
+use super::sign::{Service, signature};
 use crate::clock::Clock;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-use wire::Timestamp;
+use std::time::Duration;
 
 /// A question is asked so often before it is given up until the next period.
 const TRIES: u32 = 6;
@@ -158,15 +156,13 @@ impl Client {
         };
         let target = format!("GraniteServiceVersion20100801.{operation}");
         let keys = credentials::read(&self.config.credentials).map_err(AskError::Credentials)?;
-        let signature = signature(
-            &self.endpoint,
-            &self.config.region,
-            &target,
-            body,
-            keys,
-            self.clock.now(),
-        )
-        .map_err(AskError::Credentials)?;
+        let service = Service {
+            name: "monitoring",
+            region: &self.config.region,
+        };
+        let headers = [("content-type", TYPE), ("x-amz-target", target.as_str())];
+        let signature = signature(service, &self.endpoint, &headers, body, keys, self.clock.now())
+            .map_err(AskError::Credentials)?;
         let mut request = self
             .http
             .post(&self.endpoint)
@@ -208,40 +204,6 @@ fn causes(error: &reqwest::Error) -> String {
         cause = inner.source();
     }
     text
-}
-
-/// The headers that make a request a signed one.
-fn signature(
-    endpoint: &str,
-    region: &str,
-    target: &str,
-    body: &str,
-    keys: aws_credential_types::Credentials,
-    now: Timestamp,
-) -> Result<Vec<(String, String)>, String> {
-    let identity = keys.into();
-    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or_default());
-    let params = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name("monitoring")
-        .time(at)
-        .settings(SigningSettings::default())
-        .build()
-        .map_err(|error| error.to_string())?;
-    let headers = [("content-type", TYPE), ("x-amz-target", target)];
-    let request = SignableRequest::new(
-        "POST",
-        endpoint,
-        headers.into_iter(),
-        SignableBody::Bytes(body.as_bytes()),
-    );
-    let signed = request.and_then(|request| sign(request, &params.into()));
-    let (instructions, _) = signed.map_err(|error| error.to_string())?.into_parts();
-    let headers = instructions.headers();
-    Ok(headers
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect())
 }
 
 #[cfg(test)]

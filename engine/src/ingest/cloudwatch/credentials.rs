@@ -8,7 +8,7 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// Where they were looked for. No key is ever part of a message.
-pub(super) fn read(place: &CredentialsPlace) -> Result<Credentials, String> {
+pub(crate) fn read(place: &CredentialsPlace) -> Result<Credentials, String> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (file, profile) = match place {
         CredentialsPlace::Usual => {

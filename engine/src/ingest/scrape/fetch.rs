@@ -2,7 +2,7 @@
 
 use super::exposition::{Exposition, Format, parse};
 use super::{Credentials, ScrapeConfig, Target};
-use crate::config::SecretPlace;
+use crate::ingest::secret;
 use futures::StreamExt as _;
 use std::time::Duration;
 
@@ -39,9 +39,9 @@ impl Client {
             .header("x-prometheus-scrape-timeout-seconds", seconds);
         match &config.credentials {
             None => {}
-            Some(Credentials::Bearer(place)) => request = request.bearer_auth(secret(place)?),
+            Some(Credentials::Bearer(place)) => request = request.bearer_auth(secret::read(place)?),
             Some(Credentials::Basic { username, password }) => {
-                request = request.basic_auth(username, Some(secret(password)?));
+                request = request.basic_auth(username, Some(secret::read(password)?));
             }
         }
         let answer = request.send().await.map_err(|error| reason(&error))?;
@@ -65,19 +65,6 @@ impl Client {
         let text = std::str::from_utf8(&body).map_err(|_| "the answer is not UTF-8".to_owned())?;
         parse(text, format, config.max_samples).map_err(|error| error.to_string())
     }
-}
-
-/// Read each time, so that a secret can be changed while Halo runs.
-fn secret(place: &SecretPlace) -> Result<String, String> {
-    let text = match place {
-        SecretPlace::File(path) => {
-            std::fs::read_to_string(path).map_err(|error| format!("the secret in {}: {error}", path.display()))?
-        }
-        SecretPlace::Env(variable) => {
-            std::env::var(variable).map_err(|_| format!("the environment variable {variable} holds no secret"))?
-        }
-    };
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// The innermost cause, which is the one that says something.

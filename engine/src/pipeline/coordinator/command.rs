@@ -13,6 +13,15 @@ use wire::series::MetricClass;
 use wire::status::Identity;
 use wire::{IncidentId, Timestamp};
 
+/// Longest comment in bytes.
+const MAX_COMMENT: usize = 10_000;
+
+/// Longest name of a person in bytes.
+const MAX_NAME: usize = 200;
+
+/// An incident is put off for so long at most.
+const MAX_SNOOZE_MS: i64 = 7 * 24 * 3600 * 1000;
+
 impl Coordinator {
     /// Follows an order.
     ///
@@ -52,6 +61,48 @@ impl Coordinator {
                 self.verified_by(who, &change.incident, now, effects);
                 self.incident_order(who, "resolve", change, "", now, effects)
             }
+            Command::Reopen { incident } => {
+                let change =
+                    self.on_incident(&incident, |correlator, now| correlator.reopen_by(&incident, who, now))?;
+                self.incident_order(who, "reopen", change, "", now, effects)
+            }
+            Command::Assign { incident, to } => {
+                let to = named("assign.to", to)?;
+                let note = to.clone().unwrap_or_default();
+                let change =
+                    self.on_incident(&incident, |correlator, now| correlator.assign(&incident, who, to, now))?;
+                self.incident_order(who, "assign", change, &note, now, effects)
+            }
+            Command::Comment { incident, text } => {
+                let text = text.trim();
+                if text.is_empty() || text.len() > MAX_COMMENT {
+                    let message = format!("comment.text: must have 1 to {MAX_COMMENT} bytes");
+                    return Err(ApiError::new(ErrorKind::Invalid, message));
+                }
+                let change = self.on_incident(&incident, |correlator, now| {
+                    correlator.comment(&incident, who, text, now)
+                })?;
+                self.incident_order(who, "comment", change, text, now, effects)
+            }
+            Command::SetSeverity { incident, severity } => {
+                let note = severity.map_or("computed".to_owned(), |severity| format!("{severity:?}"));
+                let change = self.on_incident(&incident, |correlator, now| {
+                    correlator.set_severity(&incident, who, severity, now)
+                })?;
+                self.incident_order(who, "set_severity", change, &note, now, effects)
+            }
+            Command::Snooze { incident, until } => {
+                if until.is_some_and(|until| until <= now || until.millis_since(now) > MAX_SNOOZE_MS) {
+                    let message = "snooze.until: must be after now and within a week".to_owned();
+                    return Err(ApiError::new(ErrorKind::Invalid, message));
+                }
+                let note = until.map(|until| until.to_string()).unwrap_or_default();
+                let change = self.on_incident(&incident, |correlator, now| {
+                    correlator.snooze(&incident, who, until, now)
+                })?;
+                self.incident_order(who, "snooze", change, &note, now, effects)
+            }
+            Command::TestChannel { channel } => self.test_channel(who, &channel, now, effects)?,
             Command::Feedback {
                 incident,
                 verdict,
@@ -125,7 +176,9 @@ impl Coordinator {
         let now = lane.clock;
         order(&mut lane.brain.correlator, now).map_err(|error| match error {
             CorrelateError::Unknown(_) => ApiError::new(ErrorKind::NotFound, error.to_string()),
-            CorrelateError::WrongState { .. } => ApiError::new(ErrorKind::Conflict, error.to_string()),
+            CorrelateError::WrongState { .. } | CorrelateError::Merged { .. } => {
+                ApiError::new(ErrorKind::Conflict, error.to_string())
+            }
         })
     }
 
@@ -163,9 +216,20 @@ impl Coordinator {
     ) -> String {
         let id = change.incident.id.clone();
         self.audit(now, who, action, id.as_str(), note, effects);
+        self.notifier.changed(&change.incident, Some(who), now);
         effects.push(Effect::SaveIncident(Box::new(change.incident)));
         format!("{id}: {}", past(action))
     }
+}
+
+/// A name that a person gave; blanks are none.
+fn named(field: &str, name: Option<String>) -> Result<Option<String>, ApiError> {
+    let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+    if name.as_ref().is_some_and(|name| name.len() > MAX_NAME) {
+        let message = format!("{field}: must have at most {MAX_NAME} bytes");
+        return Err(ApiError::new(ErrorKind::Invalid, message));
+    }
+    Ok(name)
 }
 
 /// What an order that was carried out did.
@@ -173,6 +237,11 @@ fn past(action: &str) -> &'static str {
     match action {
         "acknowledge" => "acknowledged",
         "resolve" => "resolved",
+        "reopen" => "open again",
+        "assign" => "assigned",
+        "comment" => "comment recorded",
+        "set_severity" => "severity set",
+        "snooze" => "put off",
         _ => "feedback recorded",
     }
 }

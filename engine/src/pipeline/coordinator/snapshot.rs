@@ -144,6 +144,7 @@ impl Coordinator {
             verdicts: self.record.verdicts(),
             // Filled in by whoever stands at the door.
             protection: Protection::default(),
+            channels: self.notifier.health(),
         }
     }
 

@@ -102,6 +102,22 @@ impl Handle for InProcess {
                 let found = engine.order(|reply| Order::Silences { reply }).await;
                 found.map(Reply::Silences).map_err(api_error)
             }
+            Query::Notifications { incident } => {
+                let order = |reply| Order::Notifications { incident, reply };
+                engine.order(order).await.map(Reply::Notifications).map_err(api_error)
+            }
+            Query::Channels => {
+                let found = engine.order(|reply| Order::Channels { reply }).await;
+                found.map(Reply::Channels).map_err(api_error)
+            }
+            Query::Preview { channel, incident } => {
+                let order = |reply| Order::Preview {
+                    channel,
+                    incident,
+                    reply,
+                };
+                engine.order(order).await.map_err(api_error)?.map(Reply::Preview)
+            }
             Query::Audit { limit } => {
                 let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT) as usize;
                 engine

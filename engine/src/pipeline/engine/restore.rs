@@ -104,6 +104,8 @@ pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, R
         edges: std::mem::take(&mut saved.edges),
         alerts: std::mem::take(&mut saved.alerts),
         silences: std::mem::take(&mut saved.silences),
+        told: std::mem::take(&mut saved.told),
+        parcels: std::mem::take(&mut saved.parcels),
         audit: AuditChain::restore(std::mem::take(&mut saved.audit)).map_err(|message| Error::Corrupt {
             place: "the audit chain".to_owned(),
             message,

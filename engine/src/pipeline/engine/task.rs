@@ -4,6 +4,7 @@ use super::Engine;
 use crate::act;
 use crate::detect::Models;
 use crate::ingest::Rejection;
+use crate::notify::{Parcel, Sent};
 use crate::pipeline::coordinator::{Coordinator, Effect, LaneName};
 use crate::pipeline::message::{Clocks, ModelsOrder, ModelsOutcome, Observed, ShardMessage, Tally};
 use crate::store::Change;
@@ -16,12 +17,13 @@ use tokio::time::MissedTickBehavior;
 use wire::alert::{Alert, Silence};
 use wire::command::Command;
 use wire::incident::IncidentDetail;
+use wire::notify::{Channels, Notifications, Preview};
 use wire::proposal::AuditEntry;
 use wire::query::{ApiError, ErrorKind, Reply};
 use wire::series::{Marker, MetricClass};
 use wire::status::{Identity, Replay};
 use wire::topology::{Deploy, Edge};
-use wire::{EntityId, IncidentId, ProposalId, Timestamp};
+use wire::{DeliveryId, EntityId, IncidentId, ProposalId, Timestamp};
 
 /// How often anomalies become incidents and changes reach the screens.
 const TICK: Duration = Duration::from_millis(250);
@@ -68,6 +70,18 @@ pub(super) enum Order {
     Silences {
         reply: oneshot::Sender<Vec<Silence>>,
     },
+    Notifications {
+        incident: IncidentId,
+        reply: oneshot::Sender<Notifications>,
+    },
+    Channels {
+        reply: oneshot::Sender<Channels>,
+    },
+    Preview {
+        channel: String,
+        incident: Option<IncidentId>,
+        reply: oneshot::Sender<Result<Preview, ApiError>>,
+    },
     /// A receiver of changes or alerts refused something.
     ReceiverRefused {
         source: Arc<str>,
@@ -101,6 +115,11 @@ pub(super) enum Order {
     Acted {
         proposal: ProposalId,
         outcome: act::Outcome,
+    },
+    /// What became of a try to deliver a message.
+    Sent {
+        delivery: DeliveryId,
+        sent: Sent,
     },
 }
 
@@ -235,6 +254,19 @@ fn serve(
         Order::Silences { reply } => {
             let _ = reply.send(coordinator.silences(now));
         }
+        Order::Notifications { incident, reply } => {
+            let _ = reply.send(coordinator.notifications(&incident));
+        }
+        Order::Channels { reply } => {
+            let _ = reply.send(coordinator.channels(now));
+        }
+        Order::Preview {
+            channel,
+            incident,
+            reply,
+        } => {
+            let _ = reply.send(coordinator.preview(&channel, incident.as_ref(), now));
+        }
         Order::ReceiverRefused {
             source,
             kind,
@@ -255,6 +287,7 @@ fn serve(
         Order::ReplayAt(replay) => coordinator.replay_at(replay),
         Order::Models(outcome) => coordinator.models_done(outcome, now, effects),
         Order::Acted { proposal, outcome } => coordinator.acted(&proposal, outcome, now, effects),
+        Order::Sent { delivery, sent } => coordinator.sent(&delivery, sent, now, effects),
     }
     None
 }
@@ -295,10 +328,12 @@ fn ask_shards(engine: &Arc<Engine>, clocks: Clocks) -> oneshot::Receiver<Tally> 
 async fn carry_out(engine: &Arc<Engine>, coordinator: &mut Coordinator, effects: Vec<Effect>) -> Result<(), ApiError> {
     let mut changes = Vec::new();
     let mut approved = Vec::new();
+    let mut parcels = Vec::new();
     for effect in effects {
         match effect {
             Effect::SetThreshold { class, threshold } => set_threshold(engine, class, threshold),
             Effect::Execute(action) => approved.push(action),
+            Effect::Send(parcel) => parcels.push(parcel),
             Effect::SetTroubled { number, entities } => set_troubled(engine, number, &entities),
             Effect::SetModels(models) => set_models(engine, models),
             Effect::Models(order) => ask_trainer(engine, order),
@@ -312,7 +347,12 @@ async fn carry_out(engine: &Arc<Engine>, coordinator: &mut Coordinator, effects:
             stored => changes.extend(change(stored)),
         }
     }
-    if let Err(error) = save(engine, &changes).await {
+    let saved = save(engine, &changes).await;
+    // Also if the store refused: people must hear of trouble while the disk is full, and twice is better than never.
+    for parcel in parcels {
+        send(engine, parcel);
+    }
+    if let Err(error) = saved {
         // Nothing may act that is not on record.
         let mut effects = Vec::new();
         for action in approved {
@@ -351,15 +391,29 @@ fn change(effect: Effect) -> Option<Change> {
         Effect::SaveEdge(edge) => Change::Edge(edge),
         Effect::SaveAlert(alert) => Change::Alert(*alert),
         Effect::SaveSilence(silence) => Change::Silence(silence),
+        Effect::SaveTold(told) => Change::Told(told),
+        Effect::SaveParcel(parcel) => Change::Parcel(parcel),
         Effect::AppendAudit(entry) => Change::Audit(entry),
         Effect::SaveSetting { key, value } => Change::Setting { key, value },
         Effect::SetThreshold { .. }
         | Effect::Execute(_)
+        | Effect::Send(_)
         | Effect::SetTroubled { .. }
         | Effect::SetModels(_)
         | Effect::Models(_)
         | Effect::Forget(_) => return None,
     })
+}
+
+/// Tries to deliver a message. The engine's end cuts it off; it is tried again at the next start.
+fn send(engine: &Arc<Engine>, parcel: Box<Parcel>) {
+    let engine = Arc::clone(engine);
+    tokio::spawn(async move {
+        let sent = engine.sender.send(&parcel).await;
+        let delivery = parcel.delivery.id.clone();
+        // An error means that the engine is shutting down.
+        let _ = engine.orders.send(Order::Sent { delivery, sent }).await;
+    });
 }
 
 async fn save(engine: &Engine, changes: &[Change]) -> crate::error::Result<()> {

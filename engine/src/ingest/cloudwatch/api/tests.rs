@@ -6,6 +6,7 @@ use crate::ingest::cloudwatch::poll::CredentialsPlace;
 use std::collections::{BTreeMap, VecDeque};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use wire::Timestamp;
 
 #[test]
 fn a_signature_is_the_one_that_botocore_makes() {
@@ -17,10 +18,17 @@ fn a_signature_is_the_one_that_botocore_makes() {
             None,
             "test",
         );
+        let service = Service {
+            name: "monitoring",
+            region: "eu-west-1",
+        };
         let headers = super::signature(
+            service,
             "https://monitoring.eu-west-1.amazonaws.com",
-            "eu-west-1",
-            "GraniteServiceVersion20100801.ListMetrics",
+            &[
+                ("content-type", TYPE),
+                ("x-amz-target", "GraniteServiceVersion20100801.ListMetrics"),
+            ],
             r#"{"Namespace":"AWS/EC2"}"#,
             keys,
             Timestamp(1_700_000_000_000),

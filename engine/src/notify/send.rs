@@ -1,0 +1,210 @@
+//! Sends what was rendered: HTTP by `reqwest`, mail by `lettre`. Each try has its time limit; whether another makes sense is told.
+
+use super::render::{Aws, HttpRequest, Mail, Outgoing, render};
+use super::{MailTls, NotifyConfig, Parcel, Sent, template};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::ingest::cloudwatch::credentials;
+use crate::ingest::cloudwatch::sign::{Service, signature};
+use crate::ingest::secret;
+use lettre::message::header::ContentType;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use wire::Timestamp;
+
+/// The longest a try may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Bytes of an answer that are read; what matters stands at its beginning.
+const MAX_ANSWER: usize = 4096;
+
+/// Bytes of an answer that are shown.
+const SHOWN: usize = 200;
+
+/// Sends messages.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    client: reqwest::Client,
+    config: Arc<NotifyConfig>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Sender {
+    /// A sender for the channels of a configuration.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the TLS library cannot be started.
+    pub fn new(config: Arc<NotifyConfig>, clock: Arc<dyn Clock>) -> Result<Self> {
+        let client = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .connect_timeout(Duration::from_secs(10))
+            .user_agent(concat!("halo/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|e| Error::Unavailable(format!("notifications cannot be sent: {e}")))?;
+        Ok(Self { client, config, clock })
+    }
+
+    /// Tries to deliver a parcel once. No secret is part of what it says.
+    pub async fn send(&self, parcel: &Parcel) -> Sent {
+        let Some(channel) = self.config.channel(&parcel.delivery.channel) else {
+            return Sent::Refused("the configuration has no channel of this name any more".to_owned());
+        };
+        // A secret that cannot be read may be there in a moment: a person is told where it is missing meanwhile.
+        match render(&self.config, channel, parcel, &secret::read) {
+            Err(problem) => again(problem),
+            Ok(Outgoing::Http(request)) => self.post(request).await,
+            Ok(Outgoing::Mail(mail)) => send_mail(mail, self.clock.now()).await,
+        }
+    }
+
+    async fn post(&self, request: HttpRequest) -> Sent {
+        let mut post = self.client.post(&request.url);
+        if let Some(aws) = &request.aws {
+            match self.sign(aws, &request) {
+                Err(problem) => return again(problem),
+                Ok(headers) => {
+                    for (name, value) in headers {
+                        post = post.header(name, value);
+                    }
+                }
+            }
+        }
+        for (name, value) in request.headers {
+            post = post.header(name, value);
+        }
+        let mut answer = match post.body(request.body).send().await {
+            Ok(answer) => answer,
+            // Without the address, which may be a secret.
+            Err(error) => return again(reason(&error)),
+        };
+        let status = answer.status();
+        let after_ms = answer
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok()?.parse::<i64>().ok())
+            .map(|secs| secs.saturating_mul(1000));
+        let mut body = Vec::new();
+        while let Ok(Some(part)) = answer.chunk().await {
+            body.extend_from_slice(&part);
+            if body.len() >= MAX_ANSWER {
+                break;
+            }
+        }
+        let body = String::from_utf8_lossy(&body);
+        let said = template::cut(body.split_whitespace().collect::<Vec<_>>().join(" ").as_str(), SHOWN);
+        let text = if said.is_empty() {
+            status.to_string()
+        } else {
+            format!("{status}: {said}")
+        };
+        let is_understood = request.expect.is_none_or(|expected| body.trim() == expected);
+        match status.as_u16() {
+            200..300 if is_understood => Sent::Delivered(text),
+            200..300 => Sent::Refused(format!("{text}: not what this service answers")),
+            408 | 425 | 429 | 500.. => Sent::Again {
+                problem: text,
+                after_ms,
+            },
+            _ => Sent::Refused(text),
+        }
+    }
+
+    fn sign(&self, aws: &Aws, request: &HttpRequest) -> Result<Vec<(String, String)>, String> {
+        let keys = credentials::read(&aws.credentials)?;
+        let service = Service {
+            name: aws.service,
+            region: &aws.region,
+        };
+        let headers: Vec<(&str, &str)> = request
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        signature(service, &request.url, &headers, &request.body, keys, self.clock.now())
+    }
+}
+
+async fn send_mail(mail: Mail, now: Timestamp) -> Sent {
+    match tokio::time::timeout(TIMEOUT, try_mail(mail, now)).await {
+        Ok(sent) => sent,
+        Err(_) => again(format!("no answer of the mail server within {} s", TIMEOUT.as_secs())),
+    }
+}
+
+async fn try_mail(mail: Mail, now: Timestamp) -> Sent {
+    let message = match message(&mail, now) {
+        Ok(message) => message,
+        Err(problem) => return Sent::Refused(problem),
+    };
+    let server = &mail.server;
+    let host = server.host.as_str();
+    let builder = match server.tls {
+        MailTls::Starttls => AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(host),
+        MailTls::Implicit => AsyncSmtpTransport::<Tokio1Executor>::relay(host),
+        MailTls::Off => Ok(AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)),
+    };
+    let mut builder = match builder {
+        Ok(builder) => builder.port(server.port).timeout(Some(TIMEOUT)),
+        Err(error) => return again(error.to_string()),
+    };
+    if let (Some(user), Some(password)) = (&server.username, mail.password) {
+        builder = builder.credentials(Credentials::new(user.clone(), password));
+    }
+    match builder.build().send(message).await {
+        Ok(answer) => {
+            let said: Vec<&str> = answer.message().collect();
+            Sent::Delivered(template::cut(&format!("{} {}", answer.code(), said.join(" ")), SHOWN))
+        }
+        Err(error) if error.is_permanent() => Sent::Refused(error.to_string()),
+        Err(error) => again(error.to_string()),
+    }
+}
+
+fn message(mail: &Mail, now: Timestamp) -> Result<Message, String> {
+    let parse = |address: &str| {
+        address
+            .parse::<lettre::message::Mailbox>()
+            .map_err(|error| format!("{address:?} is no mail address: {error}"))
+    };
+    let mut builder = Message::builder()
+        .from(parse(&mail.server.from)?)
+        .subject(&mail.subject)
+        .date(SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or_default()))
+        .message_id(Some(format!("<{}>", mail.id)))
+        .in_reply_to(format!("<{}>", mail.thread))
+        .references(format!("<{}>", mail.thread));
+    for to in &mail.server.to {
+        builder = builder.to(parse(to)?);
+    }
+    builder
+        .header(ContentType::TEXT_PLAIN)
+        .body(mail.text.clone())
+        .map_err(|error| error.to_string())
+}
+
+fn again(problem: String) -> Sent {
+    Sent::Again {
+        problem,
+        after_ms: None,
+    }
+}
+
+/// The innermost cause, which says something and names no address.
+fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} s", TIMEOUT.as_secs());
+    }
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    let mut text = "the request could not be sent".to_owned();
+    while let Some(inner) = cause {
+        text = inner.to_string();
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
