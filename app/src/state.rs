@@ -158,6 +158,11 @@ impl Live {
         self.status.with(|status| status.now + elapsed as i64)
     }
 
+    /// Counts up every two seconds: for what changes whether samples come or not.
+    pub(crate) fn beats(self) -> u64 {
+        (self.tick.get() / PULSE_MS as f64) as u64
+    }
+
     /// "Now" for things that `source` reports: a recording runs on its own clock.
     pub(crate) fn now_of(self, source: &str) -> Timestamp {
         if source == "replay"

@@ -43,6 +43,8 @@ pub struct Observation {
     /// The source that reports it: `replay`, `host`, `remote_write`.
     pub source: Arc<str>,
     pub detection: Detection,
+    /// Whether it is a sample that is kept: not so an alert of another system, nor the silence of an entity.
+    pub has_samples: bool,
 }
 
 /// What a user may set.

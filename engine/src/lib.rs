@@ -26,6 +26,7 @@ pub mod detect;
 pub mod alert;
 pub mod context;
 pub mod quality;
+pub mod topology;
 
 pub mod correlate;
 pub mod notify;

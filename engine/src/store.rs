@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use wire::alert::{Alert, Silence};
 use wire::prediction::Prediction;
 use wire::proposal::{AuditEntry, Proposal};
-use wire::topology::{Deploy, Edge};
+use wire::topology::{Deploy, EdgeDetail};
 use wire::{SeriesId, Timestamp};
 
 /// Everything but samples that a starting engine needs.
@@ -45,7 +45,7 @@ pub struct Saved {
     /// In order.
     pub audit: Vec<AuditEntry>,
     pub deploys: Vec<Deploy>,
-    pub edges: Vec<Edge>,
+    pub edges: Vec<EdgeDetail>,
     /// Of other systems.
     pub alerts: Vec<Alert>,
     pub silences: Vec<Silence>,
@@ -66,7 +66,7 @@ pub enum Change {
     Proposal(Box<Proposal>),
     Audit(AuditEntry),
     Deploy(Deploy),
-    Edge(Edge),
+    Edge(EdgeDetail),
     Alert(Alert),
     Silence(Silence),
     Told(Box<Told>),

@@ -12,6 +12,7 @@ use tests::halo::Halo;
 use tests::process::{self, Process};
 use wire::query::{Query, Reply};
 use wire::signal::{LogRecord, SignalFilter, SpanRecord, SpanStatus};
+use wire::topology::{EdgeSource, EntityKind};
 
 /// Sends by `protocol`; the id of the trace.
 #[expect(clippy::print_stdout, reason = "who reads the output shall see what was not run")]
@@ -128,6 +129,29 @@ async fn check(halo: &Halo, service: &str, trace: &str) -> Result<()> {
         })
         .await?;
     }
+    let called = [
+        (service.to_owned(), format!("{service}-bank"), None),
+        (
+            format!("{service}-bank"),
+            format!("{service}-cache"),
+            Some(EntityKind::Cache),
+        ),
+    ];
+    process::wait_for("who calls whom is known", Duration::from_secs(30), || async {
+        let Reply::Edges(edges) = halo.query(&Query::Edges).await? else {
+            anyhow::bail!("asked for dependencies")
+        };
+        let is_there = |(caller, callee, kind): &(String, String, Option<EntityKind>)| {
+            edges.iter().any(|detail| {
+                detail.edge.caller.as_str() == caller
+                    && detail.edge.callee.as_str() == callee
+                    && detail.kind == *kind
+                    && detail.sources == [EdgeSource::Spans]
+            })
+        };
+        Ok(called.iter().all(is_there).then_some(()))
+    })
+    .await?;
     let logs = logs(halo, trace).await?;
     ensure!(logs.len() == 1, "{logs:?}");
     let line = &logs[0];

@@ -93,6 +93,13 @@ pub struct Member {
     /// Members of the ensemble that voted for it at some time.
     #[serde(default)]
     pub voters: BTreeSet<Voter>,
+    /// Whether there are samples to look at: not of an alert of another system, nor of an entity's silence.
+    #[serde(default = "yes")]
+    pub has_samples: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A sentence and the series that proves it.

@@ -113,7 +113,6 @@ pub struct Delivery {
     pub tries: u32,
     /// Why it was not delivered the last time, or what it waits for; empty: nothing went wrong.
     pub problem: String,
-    #[serde(flatten)]
     pub state: DeliveryState,
 }
 

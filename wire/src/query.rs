@@ -7,7 +7,7 @@ use crate::proposal::AuditEntry;
 use crate::series::{SeriesDetail, SeriesSummary};
 use crate::signal::{LogRecord, Page, SignalFilter, SpanRecord};
 use crate::stream::Snapshot;
-use crate::topology::Deploy;
+use crate::topology::{Deploy, EdgeDetail};
 use crate::{EntityId, IncidentId, SeriesId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -74,6 +74,8 @@ pub enum Query {
     Notifications {
         incident: IncidentId,
     },
+    /// Every dependency with who says so, since when, and when it was last seen; sorted.
+    Edges,
     /// Where people are told, who is on call, and what was sent last.
     Channels,
     /// What a channel would be sent about an incident, or about an example.
@@ -99,6 +101,7 @@ pub enum Reply {
     Alerts(Vec<Alert>),
     Silences(Vec<Silence>),
     Notifications(Notifications),
+    Edges(Vec<EdgeDetail>),
     Channels(Channels),
     Preview(Preview),
     /// A silence as it is kept from now on.

@@ -45,6 +45,40 @@ pub struct Edge {
     pub callee: EntityId,
 }
 
+/// Who says that there is a dependency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EdgeSource {
+    /// A person.
+    #[default]
+    Declared,
+    /// Spans of one service within those of another.
+    Spans,
+    /// Metrics of a service graph.
+    ServiceGraph,
+    /// Metrics of Istio or Linkerd.
+    Mesh,
+    /// Metrics of the client.
+    Client,
+}
+
+/// What is known of a dependency.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EdgeDetail {
+    pub edge: Edge,
+    /// What is called, by those who call it.
+    #[serde(default)]
+    pub kind: Option<EntityKind>,
+    /// Sorted.
+    pub sources: Vec<EdgeSource>,
+    /// How often spans have shown it.
+    #[serde(default)]
+    pub calls: u64,
+    pub first_seen: Timestamp,
+    /// Metrics tell of it once, when they begin.
+    pub last_seen: Timestamp,
+}
+
 /// The graph, as of now or of an incident's minute.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Topology {

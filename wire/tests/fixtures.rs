@@ -70,6 +70,7 @@ fn answers_and_events_of_version_1_are_understood() {
         "notifications",
         "channels",
         "preview",
+        "edges",
         "done",
     ] {
         check::<Reply>(read(&format!("reply-{name}")));

@@ -45,7 +45,15 @@ pub(crate) fn command(program: &str) -> Command {
 
 /// The cargo that runs this program, in the workspace root.
 pub(crate) fn cargo() -> Command {
-    command(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
+    let mut cargo = command(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    // What cargo told this program about itself: build scripts look at it, and would run anew each time somebody else builds.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&*name);
+        }
+    }
+    cargo
 }
 
 /// Runs to the end with the caller's terminal; an unsuccessful exit is an error that shows the command.

@@ -21,11 +21,11 @@ url_file = \"/run/secrets/slack\"";
 pub(crate) fn Notifications() -> impl IntoView {
     super::set_title(|| "Notifications".to_owned());
     let live = live();
-    // Asked again whenever samples came, and after a person tried a channel.
+    // Asked again every two seconds: a message goes its way whether samples come or not.
     let tried = RwSignal::new(0_u64);
     let channels = remote(
         || Some(Query::Channels),
-        move || live.pulse.get() + tried.get(),
+        move || live.beats() + tried.get(),
         |reply| match reply {
             Reply::Channels(channels) => Some(channels),
             _ => None,

@@ -38,6 +38,8 @@ pub(super) struct Point {
 pub(super) struct Track {
     pub info: Arc<SeriesInfo>,
     pub source: Arc<str>,
+    /// Whether there are samples to look at.
+    pub has_samples: bool,
     /// Oldest first, times strictly ascending.
     pub points: VecDeque<Point>,
     /// Start of the present run of anomalous samples.
@@ -63,6 +65,7 @@ impl Evidence {
         let track = self.tracks.entry(detection.series).or_insert_with(|| Track {
             info: Arc::clone(&observation.info),
             source: Arc::clone(&observation.source),
+            has_samples: observation.has_samples,
             points: VecDeque::new(),
             run_start: detection.at,
             run: 0,

@@ -177,7 +177,7 @@ impl Incident {
                 .then(b.score.total_cmp(&a.score))
                 .then(a.series.cmp(&b.series))
         });
-        IncidentDetail {
+        let mut detail = IncidentDetail {
             summary: self.summary(),
             causes: self.causes.clone(),
             story: self.story.clone(),
@@ -186,7 +186,25 @@ impl Incident {
             timeline: self.timeline.clone(),
             topology: self.topology.clone(),
             proposals: Vec::new(),
+        };
+        // Nobody is sent to look at samples that there are none of.
+        let is_there = |id: &SeriesId| self.members.get(id).is_none_or(|member| member.has_samples);
+        for cause in &mut detail.causes {
+            cause.series = cause.series.filter(is_there);
         }
+        for entry in &mut detail.timeline {
+            entry.series = entry.series.filter(is_there);
+        }
+        let story = &mut detail.story;
+        for claim in [
+            &mut story.cause,
+            &mut story.critical_failure,
+            &mut story.impact,
+            &mut story.counterfactual,
+        ] {
+            claim.evidence.retain(is_there);
+        }
+        detail
     }
 
     /// Whether following the best explanation from dependency to dependency, from `entity` on, ends at `cause`.

@@ -161,6 +161,7 @@ fn run(rows_after: usize) -> Option<Vec<Outcome>> {
                         info: Arc::clone(&base.info),
                         source: Arc::clone(&source),
                         detection,
+                        has_samples: true,
                     });
                 }
             }

@@ -120,6 +120,7 @@ fn observation(entity: &str, metric: &str, at: Timestamp, size: f64) -> Observat
         },
         info: Arc::new(info),
         source: "replay".into(),
+        has_samples: true,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the decoders of logs and spans have in common: their limits, and what they make of a request.
 
 use super::{Refusals, RejectReason, Rejection};
+use crate::topology::SpanLink;
 use wire::Timestamp;
 use wire::signal::{LogRecord, SpanRecord};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -35,6 +36,8 @@ pub struct Signal<T> {
 pub struct Signals {
     pub logs: Vec<Signal<LogRecord>>,
     pub spans: Vec<Signal<SpanRecord>>,
+    /// What all spans say of dependencies, also those that are not kept.
+    pub links: Vec<SpanLink>,
     pub rejections: Vec<Rejection>,
 }
 
@@ -99,6 +102,7 @@ impl<'a> Collector<'a> {
 
     /// Takes a span if it failed, or if its trace is among those of which all is kept.
     pub(super) fn span(&mut self, mut record: SpanRecord) {
+        self.signals.links.push(SpanLink::new(&record));
         let is_error = record.status == wire::signal::SpanStatus::Error;
         if !is_error && !is_kept(&record.trace_id, self.limits.success_share) {
             let share = self.limits.success_share;

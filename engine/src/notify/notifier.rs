@@ -123,7 +123,7 @@ impl Notifier {
         out: &mut Vec<Output>,
     ) -> bool {
         if told.notice.source == self.replay {
-            let text = "it is of a recording: nobody is told".to_owned();
+            let text = "it belongs to a recording".to_owned();
             return told.note(now, Stage::Source, false, text);
         }
         if !told.notice.is_open() {
@@ -134,7 +134,7 @@ impl Notifier {
             return told.note(now, Stage::Silence, false, text);
         }
         if now < told.since + self.config.wait_ms {
-            let text = format!("told of {} s after it began", self.config.wait_ms / 1000);
+            let text = format!("people are told {} s after it began", self.config.wait_ms / 1000);
             return told.note(now, Stage::Wait, true, text);
         }
         let way = route::way(&self.config, &told.notice, now);

@@ -385,10 +385,7 @@ fn silences_snoozes_and_recordings_keep_quiet() {
     world.incident("INC-3", |incident| incident.source = "replay".to_owned());
     world.pass(HOUR);
     assert_eq!(world.heard(), [""; 0]);
-    assert_eq!(
-        world.why("INC-3"),
-        "Nobody was told: it is of a recording: nobody is told"
-    );
+    assert_eq!(world.why("INC-3"), "Nobody was told: it belongs to a recording");
 }
 
 #[test]

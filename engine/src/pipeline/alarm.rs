@@ -103,6 +103,7 @@ fn observation(info: &Arc<SeriesInfo>, source: &Arc<str>, at: Timestamp, score: 
         },
         source: Arc::clone(source),
         info: Arc::clone(info),
+        has_samples: false,
     }
 }
 

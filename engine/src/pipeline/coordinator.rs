@@ -26,6 +26,7 @@ use crate::error::Result;
 use crate::learn::{Thresholds, TrackRecord, Weekly};
 use crate::notify::{Notifier, Parcel, Told};
 use crate::predict::PredictionIds;
+use crate::topology::EdgeBook;
 pub(crate) use effect::Effect;
 pub(crate) use models::TRAINED_AT;
 use remedy::Remedies;
@@ -39,7 +40,7 @@ use wire::incident::IncidentDetail;
 use wire::prediction::Prediction;
 use wire::proposal::{AuditEntry, Proposal};
 use wire::status::{Model, Provisional, Replay};
-use wire::topology::{Deploy, Edge};
+use wire::topology::{Deploy, Edge, EdgeDetail};
 use wire::{EntityId, IncidentId, PredictionId, Timestamp};
 
 /// A time domain: what shares a clock.
@@ -77,7 +78,7 @@ pub(crate) struct Restored {
     pub(crate) predictions: Vec<Prediction>,
     pub(crate) proposals: Vec<Proposal>,
     pub(crate) deploys: Vec<Deploy>,
-    pub(crate) edges: Vec<Edge>,
+    pub(crate) edges: Vec<EdgeDetail>,
     pub(crate) alerts: Vec<Alert>,
     pub(crate) silences: Vec<Silence>,
     pub(crate) told: Vec<Told>,
@@ -119,6 +120,7 @@ pub(crate) struct Coordinator {
     alarms: Alarms,
     notifier: Notifier,
     edges: BTreeSet<Edge>,
+    edge_book: EdgeBook,
     edges_by_lane: BTreeMap<Edge, LaneName>,
     sources: BTreeMap<Arc<str>, SourceStats>,
     audit: AuditChain,
@@ -216,6 +218,7 @@ impl Coordinator {
                 now,
             ),
             edges: BTreeSet::new(),
+            edge_book: EdgeBook::restore(restored.edges, now),
             edges_by_lane: BTreeMap::new(),
             sources: BTreeMap::new(),
             audit: restored.audit,
@@ -240,7 +243,12 @@ impl Coordinator {
             troubled: Troubled::default(),
         };
         coordinator.adopt_untold(now);
-        for edge in restored.edges {
+        let known: Vec<Edge> = coordinator
+            .edge_book
+            .edges()
+            .map(|detail| detail.edge.clone())
+            .collect();
+        for edge in known {
             coordinator.declare_edge(LaneName::Wall, edge);
         }
         for deploy in restored.deploys {

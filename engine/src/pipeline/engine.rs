@@ -46,6 +46,7 @@ use crate::store::models::ModelStore;
 use crate::store::signals::SignalStore;
 use crate::store::signals::sqlite::SqliteSignals;
 use crate::store::sqlite::SqliteStore;
+use crate::topology::SpanGraph;
 use guard::Guard;
 use intake::Intake;
 use query::InProcess;
@@ -88,6 +89,8 @@ pub struct Engine {
     shards: Vec<mpsc::Sender<ShardMessage>>,
     orders: mpsc::Sender<Order>,
     live: Arc<Live>,
+    /// Which spans called which; read and written for an instant only.
+    span_graph: std::sync::Mutex<SpanGraph>,
     guard: Guard,
     /// One permit per sample that may wait between log and shards.
     room: Semaphore,
@@ -165,6 +168,7 @@ impl Engine {
             shards,
             orders,
             live,
+            span_graph: std::sync::Mutex::default(),
             guard,
             room: Semaphore::new(config.queue_samples.min(Semaphore::MAX_PERMITS)),
             gate: RwLock::new(()),

@@ -169,6 +169,7 @@ impl Lane {
                     info: Arc::clone(&series.info),
                     source: Arc::clone(&self.source),
                     detection: *detection,
+                    has_samples: true,
                 });
             }
         }

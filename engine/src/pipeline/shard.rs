@@ -336,6 +336,7 @@ impl Shard {
                         info: Arc::clone(series.info()),
                         source: Arc::clone(source),
                         detection: *detection,
+                        has_samples: true,
                     });
                 }
             }

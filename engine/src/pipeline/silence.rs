@@ -105,6 +105,7 @@ pub(super) fn observation(entity: &EntityId, source: &Arc<str>, at: Timestamp, s
         },
         source: Arc::clone(source),
         info: Arc::new(info),
+        has_samples: false,
     }
 }
 

@@ -173,7 +173,9 @@ pub fn info_from_labels(labels: &Labels) -> SeriesInfo {
         .get("statistic")
         .or_else(|| labels.get("quantile"))
         .map(str::to_owned);
-    let entity = entity_of(|name| labels.get(name)).unwrap_or("default");
+    let named = |name: &str| labels.get(name);
+    let subject = crate::topology::subject_of(&metric, named);
+    let entity = subject.or_else(|| entity_of(named)).unwrap_or("default");
     let mut info = SeriesInfo {
         id: labels.id(),
         entity: EntityId::from(entity),

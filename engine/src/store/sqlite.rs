@@ -20,7 +20,7 @@ use std::time::Duration;
 use wire::alert::{Alert, Silence};
 use wire::prediction::Prediction;
 use wire::proposal::Proposal;
-use wire::topology::{ChangeKind, Deploy};
+use wire::topology::{ChangeKind, Deploy, Edge, EdgeDetail, EdgeSource};
 use wire::{EntityId, SeriesId, Timestamp};
 
 /// Version of the JSON of incidents, predictions and proposals. Older ones are converted on reading.
@@ -175,13 +175,26 @@ impl Store for SqliteStore {
         {
             saved.deploys.push(deploy(&row)?);
         }
-        for row in sqlx::query("SELECT caller, callee FROM edges ORDER BY caller, callee")
+        for row in sqlx::query("SELECT caller, callee, detail FROM edges ORDER BY caller, callee")
             .fetch_all(&self.pool)
             .await?
         {
-            saved.edges.push(wire::topology::Edge {
+            let edge = Edge {
                 caller: EntityId(row.try_get("caller")?),
                 callee: EntityId(row.try_get("callee")?),
+            };
+            let detail: Option<String> = row.try_get("detail")?;
+            saved.edges.push(match detail {
+                Some(text) => parse("edge", &format!("{} {}", edge.caller, edge.callee), text)?,
+                // Of the time when there were declared ones alone.
+                None => EdgeDetail {
+                    edge,
+                    kind: None,
+                    sources: vec![EdgeSource::Declared],
+                    calls: 0,
+                    first_seen: Timestamp::default(),
+                    last_seen: Timestamp::default(),
+                },
             });
         }
         let mut settings: BTreeMap<String, String> = BTreeMap::new();
@@ -307,10 +320,11 @@ async fn apply(transaction: &mut Transaction<'_, Sqlite>, change: &Change) -> Re
                 .execute(&mut **transaction)
                 .await?;
         }
-        Change::Edge(edge) => {
-            sqlx::query("INSERT OR REPLACE INTO edges (caller, callee) VALUES (?, ?)")
-                .bind(edge.caller.as_str())
-                .bind(edge.callee.as_str())
+        Change::Edge(detail) => {
+            sqlx::query("INSERT OR REPLACE INTO edges (caller, callee, detail) VALUES (?, ?, ?)")
+                .bind(detail.edge.caller.as_str())
+                .bind(detail.edge.callee.as_str())
+                .bind(json(detail))
                 .execute(&mut **transaction)
                 .await?;
         }

@@ -10,16 +10,23 @@ use crate::series::{Labels, info_from_labels};
 use wire::alert::{Alert, AlertState, Pairs, Silence, SilenceState};
 use wire::notify::{ChannelKind, Delivery, DeliveryState, Occasion};
 use wire::proposal::AuditEntry;
-use wire::topology::{ChangeKind, Deploy, Edge};
+use wire::topology::{ChangeKind, Deploy, Edge, EdgeDetail, EdgeSource, EntityKind};
 use wire::{SeriesId, Timestamp};
 
 async fn passes(store: &dyn Store) {
     assert_eq!(store.load().await.unwrap(), Saved::default(), "a new store is empty");
 
     let info = info_from_labels(&Labels::of("web", "latency", Some("p99")));
-    let edge = Edge {
-        caller: "web".into(),
-        callee: "db".into(),
+    let edge = EdgeDetail {
+        edge: Edge {
+            caller: "web".into(),
+            callee: "db".into(),
+        },
+        kind: Some(EntityKind::Database),
+        sources: vec![EdgeSource::Declared, EdgeSource::Spans],
+        calls: 7,
+        first_seen: Timestamp(1),
+        last_seen: Timestamp(2),
     };
     let deploy = Deploy::new(Timestamp(5), "web", "v2");
     let annotation = Deploy {

@@ -15,7 +15,16 @@ use std::sync::LazyLock;
 const MISSING: &str = include_str!("console/missing.html");
 
 /// First segments of the addresses that the console draws itself; they all get the page.
-const PAGES: [&str; 7] = ["", "incidents", "topology", "series", "approvals", "wall", "sources"];
+const PAGES: [&str; 8] = [
+    "",
+    "incidents",
+    "topology",
+    "series",
+    "approvals",
+    "notifications",
+    "wall",
+    "sources",
+];
 
 /// File name endings of the compressed copies beside a file, best first, with their encoding.
 const ENCODINGS: [(&str, &str); 2] = [(".br", "br"), (".gz", "gzip")];

@@ -1,4 +1,4 @@
-"""Sends metrics, logs and a trace with the SDK of OpenTelemetry, as an application would: `send.py http|grpc ENDPOINT NAME`.
+"""Sends metrics, logs and traces with the SDK of OpenTelemetry, as an application would: `send.py http|grpc ENDPOINT NAME`.
 
 NAME is the service. Metrics are sent twice, the second time with the SDK's preference for increments."""
 
@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, E
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import SpanKind, Status, StatusCode
 
 protocol, endpoint, name = sys.argv[1:]
 if protocol == "http":
@@ -75,5 +75,14 @@ with tracers.get_tracer("real").start_as_current_span("POST /pay") as span:
     logger.error("card refused by %s", "the bank")
     span.set_status(Status(StatusCode.ERROR, "refused"))
     print(format(span.get_span_context().trace_id, "032x"))
+# A call of another service, which asks a cache that sends nothing.
+banks = TracerProvider(resource=Resource({"service.name": f"{name}-bank"}))
+banks.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(**options("traces"))))
+cache = {"db.system": "redis", "server.address": f"{name}-cache"}
+with tracers.get_tracer("real").start_as_current_span("pay", kind=SpanKind.CLIENT):
+    with banks.get_tracer("real").start_as_current_span("debit", kind=SpanKind.SERVER):
+        with banks.get_tracer("real").start_as_current_span("GET", kind=SpanKind.CLIENT, attributes=cache):
+            pass
+banks.shutdown()
 tracers.shutdown()
 loggers.shutdown()

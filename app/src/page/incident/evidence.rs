@@ -67,7 +67,7 @@ fn cited(detail: &IncidentDetail) -> Vec<(SeriesId, EntityId)> {
         .chain(detail.members.iter().map(|m| m.series));
     let mut series: Vec<(SeriesId, EntityId)> = Vec::new();
     for id in wanted {
-        if let Some(member) = detail.members.iter().find(|m| m.series == id)
+        if let Some(member) = detail.members.iter().find(|m| m.series == id && m.has_samples)
             && series.iter().all(|(known, _)| *known != id)
         {
             series.push((id, member.entity.clone()));
@@ -162,15 +162,20 @@ fn MemberRow(member: Member) -> impl IntoView {
         let side = if member.observed > quiet { "≤" } else { "≥" };
         format!("{side} {}", format::metric_value(bare(&member.metric), quiet))
     });
+    let name = view! {
+        <b>{entity}</b>
+        " "
+        <span>{metric}</span>
+    };
+    let name = if member.has_samples {
+        let href = format!("/series/{}", member.series);
+        view! { <A href attr:class="table__link table__link--two" attr:title=whole>{name}</A> }.into_any()
+    } else {
+        view! { <span class="table__link--two" title=whole>{name}</span> }.into_any()
+    };
     view! {
         <tr data-row="" data-testid="member">
-            <td>
-                <A href=format!("/series/{}", member.series) attr:class="table__link table__link--two" attr:title=whole>
-                    <b>{entity}</b>
-                    " "
-                    <span>{metric}</span>
-                </A>
-            </td>
+            <td>{name}</td>
             <td class="num">{format::clock(member.onset, offset)}</td>
             <td class="num table__right table__strong">{format::metric_value(bare(&member.metric), member.observed)}</td>
             <td class="num table__right">{format::metric_value(bare(&member.metric), member.expected)}</td>

@@ -17,7 +17,7 @@ pub(super) fn Told(summary: Memo<Option<IncidentSummary>>) -> impl IntoView {
     let id = Memo::new(move |_| summary.with(|s| s.as_ref().map(|s| s.id.clone())));
     let told = remote(
         move || id.get().map(|incident| Query::Notifications { incident }),
-        move || live.pulse.get(),
+        move || live.beats(),
         |reply| match reply {
             Reply::Notifications(told) => Some(told),
             _ => None,

@@ -326,6 +326,7 @@ impl Correlator {
                         reason: reason.unwrap_or_default(),
                         chance,
                         voters: point.votes.voters().collect(),
+                        has_samples: track.has_samples,
                     },
                 );
                 incident.entities.insert(track.info.entity.clone());

@@ -1,9 +1,10 @@
 //! Orders from people, each checked against the role of who gives it, audited, and answered with a sentence.
 
-use super::{Coordinator, Effect, LaneName};
+use super::{Coordinator, Effect};
 use crate::correlate::{CorrelateError, IncidentChange};
 use crate::detect::SHIPPED_THRESHOLD;
 use crate::pipeline::message::ModelsOrder;
+use crate::topology::Found;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use wire::command::Command;
@@ -11,6 +12,7 @@ use wire::incident::Verdict;
 use wire::query::{ApiError, ErrorKind, Reply};
 use wire::series::MetricClass;
 use wire::status::Identity;
+use wire::topology::EdgeSource;
 use wire::{IncidentId, Timestamp};
 
 /// Longest comment in bytes.
@@ -130,8 +132,13 @@ impl Coordinator {
                         format!("{} cannot depend on itself", edge.caller),
                     ));
                 }
-                self.declare_edge(LaneName::Wall, edge.clone());
-                effects.push(Effect::SaveEdge(edge));
+                let declared = Found {
+                    edge,
+                    kind: None,
+                    source: EdgeSource::Declared,
+                    calls: 0,
+                };
+                self.found_edges(vec![declared], now, effects);
                 self.audit(now, who, "declare_edge", &text, "", effects);
                 text
             }

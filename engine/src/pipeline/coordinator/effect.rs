@@ -11,7 +11,7 @@ use wire::EntityId;
 use wire::alert::{Alert, Silence};
 use wire::prediction::Prediction;
 use wire::proposal::{AuditEntry, Proposal};
-use wire::topology::{Deploy, Edge};
+use wire::topology::{Deploy, EdgeDetail};
 
 /// What the engine must do because of what the coordinator decided.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) enum Effect {
     SaveDeploy(Deploy),
     /// Told again: the store may have refused it the first time.
     KeepDeploy(Deploy),
-    SaveEdge(Edge),
+    SaveEdge(EdgeDetail),
     SaveAlert(Box<Alert>),
     SaveSilence(Silence),
     SaveTold(Box<Told>),

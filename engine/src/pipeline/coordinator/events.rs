@@ -4,11 +4,12 @@
 use super::{Coordinator, Effect, LaneName};
 use crate::alert::SilenceError;
 use crate::ingest::{RejectReason, Rejection};
+use crate::topology::Found;
 use std::sync::Arc;
 use wire::Timestamp;
 use wire::alert::{Alert, PostedAlert, Silence};
 use wire::query::{ApiError, ErrorKind};
-use wire::topology::Deploy;
+use wire::topology::{Deploy, EdgeDetail};
 
 /// Changes of a plain call, which names no source.
 const DEPLOYS_SOURCE: &str = "deploys";
@@ -73,6 +74,22 @@ impl Coordinator {
             .collect();
         found.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.entity.cmp(&b.entity)));
         found.into_iter().take(limit).cloned().collect()
+    }
+
+    /// Dependencies that were found among the wall clock's sources, or declared.
+    pub(crate) fn found_edges(&mut self, found: Vec<Found>, now: Timestamp, effects: &mut Vec<Effect>) {
+        for found in found {
+            let edge = found.edge.clone();
+            let (is_new, keep) = self.edge_book.see(found, now);
+            if is_new {
+                self.declare_edge(LaneName::Wall, edge);
+            }
+            effects.extend(keep.map(Effect::SaveEdge));
+        }
+    }
+
+    pub(crate) fn edge_details(&self) -> Vec<EdgeDetail> {
+        self.edge_book.edges().cloned().collect()
     }
 
     /// Alerts of another system.

@@ -184,7 +184,10 @@ impl Coordinator {
                 id.clone(),
                 Entity {
                     id: id.clone(),
-                    kind: entity_kind(id, &entry.source),
+                    kind: self
+                        .edge_book
+                        .kind(id)
+                        .unwrap_or_else(|| entity_kind(id, &entry.source)),
                     health: entry.tally.health,
                     score: entry.tally.score,
                     series: entry.tally.series,
@@ -199,7 +202,7 @@ impl Coordinator {
             for id in [&edge.caller, &edge.callee] {
                 entities.entry(id.clone()).or_insert_with(|| Entity {
                     id: id.clone(),
-                    kind: entity_kind(id, ""),
+                    kind: self.edge_book.kind(id).unwrap_or_else(|| entity_kind(id, "")),
                     health: Health::Unknown,
                     score: 0.0,
                     series: 0,

@@ -12,6 +12,7 @@ use crate::pipeline::message::ShardMessage;
 use crate::series::{MetricType, Sample, SeriesInfo, home_of};
 use crate::store::Change;
 use crate::store::log::{Batch, Record};
+use crate::topology::edge_of;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use wire::SeriesId;
@@ -190,6 +191,10 @@ impl Engine {
                 },
             )
             .await?;
+        }
+        let found: Vec<_> = added.iter().filter_map(|info| edge_of(info)).collect();
+        if !found.is_empty() {
+            self.orders.send(Order::Edges(found)).await.map_err(|_| gone())?;
         }
         // Last: a request dropped or failed before this leaves a series that the next request names again.
         self.registry.add(added.iter().map(Arc::clone));

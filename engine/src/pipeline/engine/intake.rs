@@ -13,6 +13,7 @@ use crate::ingest::signal::Signals;
 use crate::ingest::{RejectReason, Rejection};
 use crate::pipeline::engine::task::Order;
 use crate::store::signals::{Keep, weight_of_log, weight_of_span};
+use crate::topology::SpanLink;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use wire::Timestamp;
@@ -165,6 +166,7 @@ impl Engine {
         let mut rejections = std::mem::take(&mut signals.rejections);
         rejections.extend(out_of_time(&mut signals.logs, keep.logs, now, |log| log.at));
         rejections.extend(out_of_time(&mut signals.spans, keep.spans, now, |span| span.at));
+        let links = std::mem::take(&mut signals.links);
         let newest = signals.logs.iter().map(|log| log.record.at);
         let newest = newest.chain(signals.spans.iter().map(|span| span.record.at)).max();
         let taken = (signals.logs.len() + signals.spans.len()) as u64;
@@ -192,6 +194,8 @@ impl Engine {
             };
             self.orders.send(order).await.map_err(|_| gone())?;
         }
+        // Kept by now: what is sent again would count its calls twice.
+        self.find_edges(&links, now).await?;
         let order = Order::Arrived {
             source,
             records: accepted,
@@ -199,6 +203,21 @@ impl Engine {
         };
         self.orders.send(order).await.map_err(|_| gone())?;
         Ok(IngestReport { accepted, rejections })
+    }
+
+    /// Tells of the dependencies that spans show.
+    async fn find_edges(&self, links: &[SpanLink], now: Timestamp) -> Result<()> {
+        if links.is_empty() {
+            return Ok(());
+        }
+        let found = {
+            let mut graph = self.span_graph.lock().unwrap_or_else(PoisonError::into_inner);
+            graph.observe(links, now)
+        };
+        if found.is_empty() {
+            return Ok(());
+        }
+        self.orders.send(Order::Edges(found)).await.map_err(|_| gone())
     }
 
     /// Waits until the records are kept; how many were there before.

@@ -106,6 +106,10 @@ impl Handle for InProcess {
                 let order = |reply| Order::Notifications { incident, reply };
                 engine.order(order).await.map(Reply::Notifications).map_err(api_error)
             }
+            Query::Edges => {
+                let found = engine.order(|reply| Order::EdgeDetails { reply }).await;
+                found.map(Reply::Edges).map_err(api_error)
+            }
             Query::Channels => {
                 let found = engine.order(|reply| Order::Channels { reply }).await;
                 found.map(Reply::Channels).map_err(api_error)

@@ -8,6 +8,7 @@ use crate::notify::{Parcel, Sent};
 use crate::pipeline::coordinator::{Coordinator, Effect, LaneName};
 use crate::pipeline::message::{Clocks, ModelsOrder, ModelsOutcome, Observed, ShardMessage, Tally};
 use crate::store::Change;
+use crate::topology::Found;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +23,7 @@ use wire::proposal::AuditEntry;
 use wire::query::{ApiError, ErrorKind, Reply};
 use wire::series::{Marker, MetricClass};
 use wire::status::{Identity, Replay};
-use wire::topology::{Deploy, Edge};
+use wire::topology::{Deploy, Edge, EdgeDetail};
 use wire::{DeliveryId, EntityId, IncidentId, ProposalId, Timestamp};
 
 /// How often anomalies become incidents and changes reach the screens.
@@ -106,6 +107,11 @@ pub(super) enum Order {
         name: Arc<str>,
         kind: &'static str,
         note: String,
+    },
+    /// Dependencies were found.
+    Edges(Vec<Found>),
+    EdgeDetails {
+        reply: oneshot::Sender<Vec<EdgeDetail>>,
     },
     ReplayEdge(Edge),
     ReplayDeploy(Deploy),
@@ -282,6 +288,10 @@ fn serve(
             newest,
         } => coordinator.arrived(&source, records, newest, now),
         Order::Source { name, kind, note } => coordinator.declare_source(&name, kind, &note),
+        Order::Edges(found) => coordinator.found_edges(found, now, effects),
+        Order::EdgeDetails { reply } => {
+            let _ = reply.send(coordinator.edge_details());
+        }
         Order::ReplayEdge(edge) => coordinator.declare_edge(LaneName::Replay, edge),
         Order::ReplayDeploy(deploy) => coordinator.record_deploy(LaneName::Replay, deploy),
         Order::ReplayAt(replay) => coordinator.replay_at(replay),

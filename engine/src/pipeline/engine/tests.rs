@@ -8,6 +8,7 @@ mod models;
 mod ranges;
 mod remote_write;
 mod seal;
+mod topology;
 
 use super::*;
 use crate::clock::ManualClock;
