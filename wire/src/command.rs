@@ -54,7 +54,7 @@ pub enum Command {
         #[serde(default)]
         until: Option<Timestamp>,
     },
-    /// Sends an example over a channel. The answer is the delivery's id; what becomes of it is among the deliveries.
+    /// Sends an example over a channel. The answer begins with the delivery's id; what becomes of it is among the deliveries.
     TestChannel {
         channel: String,
     },

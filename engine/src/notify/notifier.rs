@@ -3,7 +3,7 @@
 use super::outbox::{Outbox, Parcel, Sent};
 use super::route::{self, Way};
 use super::told::Open;
-use super::{KEEP_MS, Notice, NotifyConfig, Told};
+use super::{Escalation, KEEP_MS, Notice, NotifyConfig, Told};
 use crate::correlate::Incident;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -66,15 +66,16 @@ impl Notifier {
         let mut notice = Notice::new(incident, team, actor.map(str::to_owned));
         match self.told.get_mut(&incident.id) {
             Some(told) => {
-                if notice.actor.is_none() && notice.state == told.notice.state {
+                if notice.state == told.notice.state {
+                    // Who comments has not changed how it stands.
                     notice.actor.clone_from(&told.notice.actor);
-                }
-                if notice.state != told.notice.state {
+                } else {
                     self.unsaved.insert(incident.id.clone());
                 }
                 told.update(notice, now);
             }
             None if incident.is_open() => {
+                notice.actor = notice.actor.filter(|_| notice.state != IncidentState::Open);
                 self.told.insert(incident.id.clone(), Told::new(notice, now));
                 self.unsaved.insert(incident.id.clone());
             }
@@ -130,8 +131,15 @@ impl Notifier {
             return self.judge_over(told, now, out);
         }
         if let Some(until) = told.notice.snoozed_until.filter(|until| *until > now) {
+            told.put_off = true;
             let text = format!("put off until {}", crate::correlate::text::instant(until));
-            return told.note(now, Stage::Silence, false, text);
+            let mut news = told.note(now, Stage::Silence, false, text);
+            // Who puts it off has seen it: what pages by itself must stop.
+            for name in self.unacknowledged(told) {
+                self.tell(told, &name, Occasion::Acknowledged, now, out);
+                news = true;
+            }
+            return news;
         }
         if now < told.since + self.config.wait_ms {
             let text = format!("people are told {} s after it began", self.config.wait_ms / 1000);
@@ -140,13 +148,16 @@ impl Notifier {
         let way = route::way(&self.config, &told.notice, now);
         let mut wanted = self.wanted(told, &way, now);
         let mut news = told.note(now, Stage::Route, !way.channels.is_empty(), way.text.clone());
+        let tells = wanted.values().any(|occasion| *occasion != Occasion::Acknowledged);
+        if (tells || next_step(told, &way, now).is_some())
+            && let Some(why) = hushed(told.incident())
+        {
+            return told.note(now, Stage::Silence, false, why) || news;
+        }
+        told.put_off = false;
         self.escalate(told, &way, &mut wanted, now, &mut news);
         if wanted.is_empty() {
             return news;
-        }
-        let tells = wanted.values().any(|occasion| *occasion != Occasion::Acknowledged);
-        if tells && let Some(why) = hushed(told.incident()) {
-            return told.note(now, Stage::Silence, false, why) || news;
         }
         for (name, occasion) in wanted {
             self.tell(told, &name, occasion, now, out);
@@ -207,19 +218,31 @@ impl Notifier {
                 _ => {}
             }
         }
-        for (name, open) in &told.channels {
-            let Some(channel) = self.config.channel(name) else {
-                continue;
-            };
-            if is_taken && !open.acknowledged && channel.target.pages() {
-                wanted.entry(name.clone()).or_insert(Occasion::Acknowledged);
+        if is_taken {
+            for name in self.unacknowledged(told) {
+                wanted.entry(name).or_insert(Occasion::Acknowledged);
             }
+            return wanted;
+        }
+        for (name, open) in &told.channels {
+            let pages = self.config.channel(name).is_some_and(|channel| channel.target.pages());
             let repeat_ms = self.config.repeat_ms;
-            if !is_taken && repeat_ms > 0 && !channel.target.pages() && now >= open.last + repeat_ms {
+            let is_due = repeat_ms > 0 && !pages && now >= open.last + repeat_ms;
+            // What was put off and is still there is told again when the time is over.
+            if is_due || told.put_off {
                 wanted.entry(name.clone()).or_insert(Occasion::Reminder);
             }
         }
         wanted
+    }
+
+    /// Channels that page by themselves and do not know yet that somebody has it.
+    fn unacknowledged(&self, told: &Told) -> Vec<String> {
+        let pages = |name: &str| self.config.channel(name).is_some_and(|channel| channel.target.pages());
+        let open = told.channels.iter();
+        open.filter(|(name, open)| !open.acknowledged && pages(name))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     fn escalate(
@@ -230,13 +253,7 @@ impl Notifier {
         now: Timestamp,
         news: &mut bool,
     ) {
-        let Some(first) = told.first.filter(|_| told.notice.state == IncidentState::Open) else {
-            return;
-        };
-        for step in way.escalate.iter().skip(told.escalated) {
-            if now < first + step.after_ms {
-                break;
-            }
+        while let Some(step) = next_step(told, way, now) {
             let mut channels = BTreeMap::new();
             route::add(&self.config, &mut channels, &step.to, "escalation", now);
             let names: Vec<&str> = channels.keys().map(String::as_str).collect();
@@ -261,14 +278,17 @@ impl Notifier {
         told.first.get_or_insert(now);
         let worst = told.worst.get_or_insert(severity);
         *worst = (*worst).min(severity);
-        let is_taken = told.notice.state != IncidentState::Open;
         let open = told.channels.entry(name.to_owned()).or_insert(Open {
             severity,
             last: now,
             acknowledged: false,
         });
-        // An alert that was told as acknowledged pages again where the trouble is worse.
-        open.acknowledged = is_taken && occasion == Occasion::Acknowledged;
+        match occasion {
+            Occasion::Acknowledged => open.acknowledged = true,
+            // It pages again.
+            Occasion::Reminder => open.acknowledged = false,
+            _ => {}
+        }
         open.severity = open.severity.min(severity);
         open.last = now;
     }
@@ -429,6 +449,13 @@ impl Notifier {
     pub(crate) fn describe(&self, incident: &Incident) -> Notice {
         Notice::new(incident, route::team_of(&self.config, incident), None)
     }
+}
+
+/// The step of escalation that is due, as long as nobody has acknowledged it.
+fn next_step<'a>(told: &Told, way: &'a Way, now: Timestamp) -> Option<&'a Escalation> {
+    let first = told.first.filter(|_| told.notice.state == IncidentState::Open)?;
+    let step = way.escalate.get(told.escalated)?;
+    (now >= first + step.after_ms).then_some(step)
 }
 
 /// There is no channel of this name.

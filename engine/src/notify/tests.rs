@@ -389,6 +389,65 @@ fn silences_snoozes_and_recordings_keep_quiet() {
 }
 
 #[test]
+fn what_is_put_off_stops_paging_and_is_told_again() {
+    let mut world = World::new(config(&["chat", "pager"]));
+    world.incident("INC-1", |_| {});
+    world.pass(MINUTE);
+    assert_eq!(world.heard(), ["chat opened INC-1", "pager opened INC-1"]);
+    let until = world.now + HOUR;
+    world.by(Some("ann"), "INC-1", |incident| incident.snoozed_until = Some(until));
+    world.pass(HOUR - SECOND);
+    assert_eq!(world.heard(), ["pager acknowledged INC-1"]);
+    world.pass(MINUTE);
+    assert_eq!(world.heard(), ["chat still open INC-1", "pager still open INC-1"]);
+    world.by(Some("ben"), "INC-1", |incident| {
+        incident.state = IncidentState::Acknowledged
+    });
+    world.pass(HOUR);
+    assert_eq!(world.heard(), ["pager acknowledged INC-1"]);
+    // It gets worse while ben works on it.
+    world.incident("INC-1", |incident| incident.severity = Severity::P1);
+    world.pass(HOUR);
+    assert_eq!(world.heard(), ["chat worse INC-1", "pager worse INC-1"]);
+}
+
+#[test]
+fn a_silence_does_not_use_up_the_escalation() {
+    let mut world = World::new(NotifyConfig {
+        routes: vec![Route {
+            escalate: vec![Escalation {
+                after_ms: 15 * MINUTE,
+                to: vec!["boss".to_owned()],
+            }],
+            ..route(&["chat"])
+        }],
+        ..config(&["chat", "boss"])
+    });
+    world.incident("INC-1", |_| {});
+    world.pass(MINUTE);
+    world.silenced = Some("silence 1 covers all of it".to_owned());
+    world.pass(HOUR);
+    assert_eq!(world.heard(), ["chat opened INC-1"]);
+    world.silenced = None;
+    world.pass(MINUTE);
+    assert_eq!(world.heard(), ["boss escalated INC-1"]);
+}
+
+#[test]
+fn who_comments_is_not_who_acknowledged() {
+    let mut world = World::new(config(&["pager"]));
+    world.incident("INC-1", |_| {});
+    world.pass(MINUTE);
+    world.by(Some("ann"), "INC-1", |incident| {
+        incident.state = IncidentState::Acknowledged
+    });
+    world.by(Some("ben"), "INC-1", |incident| incident.alerts += 1);
+    world.pass(MINUTE);
+    let posted = world.saved.1.values().last().unwrap();
+    assert_eq!(posted.notice.actor.as_deref(), Some("ann"));
+}
+
+#[test]
 fn above_the_limit_only_the_worst_are_told_at_once() {
     let mut world = World::new(config(&["chat"]));
     for n in 0..8 {

@@ -32,6 +32,9 @@ pub struct Told {
     pub escalated: usize,
     /// Since when it is over.
     pub over_since: Option<Timestamp>,
+    /// A person put it off, and nobody was told since.
+    #[serde(default)]
+    pub put_off: bool,
     /// When it came back.
     pub relapses: Vec<Timestamp>,
     /// Oldest first.
@@ -56,6 +59,7 @@ impl Told {
             worst: None,
             escalated: 0,
             over_since: None,
+            put_off: false,
             relapses: Vec::new(),
             decisions: Vec::new(),
         }

@@ -4,7 +4,7 @@
 //! [`GENERATION`] spans or [`GENERATION_MS`] each: memory is bounded, and a span costs a few look-ups.
 
 use super::Found;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use wire::Timestamp;
 use wire::signal::{SpanKind, SpanRecord};
@@ -19,6 +19,9 @@ const GENERATION_MS: i64 = 30_000;
 
 /// What was found is told so often at most, and at once where it is new.
 const TELL_EVERY_MS: i64 = 10_000;
+
+/// Dependencies remembered as told; with more they are all news again.
+const MAX_TOLD: usize = 100_000;
 
 /// Names known at most.
 const MAX_NAMES: usize = 20_000;
@@ -126,7 +129,10 @@ pub struct SpanGraph {
     /// What was found and not told yet: who, whom, how often.
     counts: BTreeMap<(u32, u32), (Option<EntityKind>, u64)>,
     /// Dependencies that were told.
-    told: BTreeMap<(u32, u32), Timestamp>,
+    told: HashSet<(u32, u32)>,
+    /// Those among the counts that were not.
+    news: Vec<(u32, u32)>,
+    told_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -189,17 +195,15 @@ impl SpanGraph {
                 None => self.young.waiting.entry(parent).or_default().push(service),
             }
         }
-        for generation in [&mut self.young, &mut self.old] {
-            let Some(called) = generation.waiting.remove(&link.key) else {
-                continue;
-            };
-            for callee in called {
-                if callee != service {
-                    peer = None;
-                    let entry = self.counts.entry((service, callee)).or_default();
-                    entry.1 += 1;
-                }
-            }
+        let waiting = [&mut self.young, &mut self.old].map(|generation| generation.waiting.remove(&link.key));
+        for callee in waiting
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|callee| *callee != service)
+        {
+            peer = None;
+            self.count(service, callee, None);
         }
         self.young.spans.insert(link.key, Seen { service, peer });
     }
@@ -216,20 +220,33 @@ impl SpanGraph {
     }
 
     fn count(&mut self, caller: u32, callee: u32, kind: Option<EntityKind>) {
+        let pair = (caller, callee);
         if caller != callee {
-            let entry = self.counts.entry((caller, callee)).or_default();
+            if !self.told.contains(&pair) && !self.counts.contains_key(&pair) {
+                self.news.push(pair);
+            }
+            let entry = self.counts.entry(pair).or_default();
             entry.0 = entry.0.or(kind);
             entry.1 += 1;
         }
     }
 
     fn tell(&mut self, now: Timestamp) -> Vec<Found> {
-        let told = &self.told;
-        let is_due = |pair: &(u32, u32)| told.get(pair).is_none_or(|at| now.millis_since(*at) >= TELL_EVERY_MS);
-        let due: Vec<_> = self.counts.extract_if(.., |pair, _| is_due(pair)).collect();
+        let mut due = BTreeMap::new();
+        if now.millis_since(self.told_at) >= TELL_EVERY_MS {
+            self.told_at = now;
+            due = std::mem::take(&mut self.counts);
+            self.news.clear();
+        }
+        for pair in self.news.drain(..) {
+            due.extend(self.counts.remove_entry(&pair));
+        }
+        if self.told.len() + due.len() > MAX_TOLD {
+            self.told.clear();
+        }
         let mut found = Vec::new();
         for ((caller, callee), (kind, calls)) in due {
-            self.told.insert((caller, callee), now);
+            self.told.insert((caller, callee));
             let (caller, callee) = (&self.by_number[caller as usize], &self.by_number[callee as usize]);
             if let Some(edge) = Found::new(caller, callee, kind, EdgeSource::Spans) {
                 found.push(Found { calls, ..edge });

@@ -82,10 +82,10 @@ async fn channels(handle: &HttpHandle) -> anyhow::Result<Channels> {
 }
 
 async fn test(handle: &HttpHandle, channel: String, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-    let Reply::Done(id) = handle.command(Command::TestChannel { channel }).await? else {
+    let Reply::Done(said) = handle.command(Command::TestChannel { channel }).await? else {
         bail!("the server did not say which message it sends");
     };
-    let id = DeliveryId(id);
+    let id = DeliveryId::from(said.split(' ').next().unwrap_or_default());
     let waited = tokio::time::timeout(TEST_WAIT, async {
         loop {
             let found = channels(handle).await?.deliveries.into_iter().find(|d| d.id == id);

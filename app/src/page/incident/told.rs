@@ -42,7 +42,7 @@ pub(super) fn Told(summary: Memo<Option<IncidentSummary>>) -> impl IntoView {
                 </ul>
             </Show>
             <Show when=move || has_decisions.get()>
-                <details class="decisions" data-testid="decisions">
+                <details class="why" data-testid="decisions">
                     <summary>"Why"</summary>
                     <ol>
                         {move || {
@@ -64,9 +64,9 @@ fn DecisionRow(decision: Decision) -> impl IntoView {
         (Symbol::Close, "stopped")
     };
     view! {
-        <li class="decision" data-testid="decision">
+        <li class="why__step" data-testid="decision">
             <time class="num">{format::clock(decision.at, clock::zone_offset_minutes(decision.at.as_millis()))}</time>
-            <span class:decision--stopped=!decision.passed title=word>
+            <span class:why__step--stopped=!decision.passed title=word>
                 <Icon symbol />
                 <span class="visually-hidden">{word}</span>
             </span>

@@ -10,10 +10,10 @@ use wire::query::{ApiError, ErrorKind};
 use wire::{DeliveryId, IncidentId, Timestamp};
 
 impl Coordinator {
-    /// Open incidents that an earlier run left, in case it did not come to telling anybody.
+    /// What became of incidents in an earlier run, in case it did not come to telling anybody.
     pub(super) fn adopt_untold(&mut self, now: Timestamp) {
         for lane in self.lanes.values() {
-            for incident in lane.brain.correlator.incidents().filter(|i| i.is_open()) {
+            for incident in lane.brain.correlator.incidents() {
                 self.notifier.changed(incident, None, now);
             }
         }
@@ -50,7 +50,7 @@ impl Coordinator {
         let id = posted.map_err(|message| ApiError::new(ErrorKind::NotFound, message))?;
         effects.extend(out.into_iter().map(effect));
         self.audit(now, who, "test_channel", channel, id.as_str(), effects);
-        Ok(id.to_string())
+        Ok(format!("{id} is on its way to {channel}"))
     }
 
     pub(crate) fn notifications(&self, incident: &IncidentId) -> Notifications {
