@@ -131,7 +131,6 @@ impl Notifier {
             return self.judge_over(told, now, out);
         }
         if let Some(until) = told.notice.snoozed_until.filter(|until| *until > now) {
-            told.put_off = true;
             let text = format!("put off until {}", crate::correlate::text::instant(until));
             let mut news = told.note(now, Stage::Silence, false, text);
             // Who puts it off has seen it: what pages by itself must stop.

@@ -400,6 +400,11 @@ fn what_is_put_off_stops_paging_and_is_told_again() {
     assert_eq!(world.heard(), ["pager acknowledged INC-1"]);
     world.pass(MINUTE);
     assert_eq!(world.heard(), ["chat still open INC-1", "pager still open INC-1"]);
+    for _ in 0..5 {
+        world.incident("INC-1", |incident| incident.alerts += 1);
+        world.pass(SECOND);
+    }
+    assert_eq!(world.heard(), [""; 0], "once");
     world.by(Some("ben"), "INC-1", |incident| {
         incident.state = IncidentState::Acknowledged
     });

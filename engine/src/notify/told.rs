@@ -52,6 +52,7 @@ pub struct Open {
 impl Told {
     pub(crate) fn new(notice: Notice, now: Timestamp) -> Self {
         Self {
+            put_off: notice.snoozed_until.is_some(),
             notice,
             since: now,
             channels: BTreeMap::new(),
@@ -59,7 +60,6 @@ impl Told {
             worst: None,
             escalated: 0,
             over_since: None,
-            put_off: false,
             relapses: Vec::new(),
             decisions: Vec::new(),
         }
@@ -91,6 +91,10 @@ impl Told {
                 }
             }
             _ => {}
+        }
+        // Once for each time that a person says so: the end of it stays written there.
+        if notice.snoozed_until != self.notice.snoozed_until {
+            self.put_off |= notice.snoozed_until.is_some();
         }
         self.notice = notice;
     }

@@ -115,16 +115,18 @@ describe('notifications', () => {
     await seen(page, 'snoozed').getByText('nobody is told for').waitFor();
     await seen(page, 'unsnooze').click();
     await seen(page, 'snooze-2-h').waitFor();
+    await until('people hear that it is still there', 30_000, () => receiver.bodies.length === 4);
+    assert.match(receiver.bodies[3].commonAnnotations.summary, /^\[P1\] still open: /);
   });
 
   it('is resolved, told to be over, and opened again', async () => {
     await seen(page, 'resolve').first().click();
-    await until('people hear that it is over', 30_000, () => receiver.bodies.length === 4);
-    assert.equal(receiver.bodies[3].status, 'resolved');
+    await until('people hear that it is over', 30_000, () => receiver.bodies.length === 5);
+    assert.equal(receiver.bodies[4].status, 'resolved');
     await seen(page, 'reopen').click();
     await until('it is open', 10_000, async () => (await incidents())[0].state === 'open');
-    await until('people hear of it again', 30_000, () => receiver.bodies.length === 5);
-    assert.match(receiver.bodies[4].commonAnnotations.summary, /^\[P1\] open again: /);
+    await until('people hear of it again', 30_000, () => receiver.bodies.length === 6);
+    assert.match(receiver.bodies[5].commonAnnotations.summary, /^\[P1\] open again: /);
   });
 
   it('says on the first page that people cannot be told', async () => {
