@@ -1,4 +1,4 @@
-//! The only place that reads time.
+//! The only place that reads time; and how an instant is written.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,6 +8,11 @@ use wire::Timestamp;
 pub trait Clock: Debug + Send + Sync {
     /// The present instant.
     fn now(&self) -> Timestamp;
+}
+
+/// As RFC 3339 has it, in UTC.
+pub fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| at.to_string(), |at| at.to_string())
 }
 
 /// The machine's wall clock.

@@ -276,11 +276,9 @@ impl TryFrom<RawConfig> for Config {
             config.replay = Some(ReplayConfig::new(Some(replay.path), speed));
         }
         if let Some(base) = raw.act.webhook_base {
-            check(
-                &mut problems,
-                base.starts_with("http://") || base.starts_with("https://"),
-                || format!("act.webhook_base: must start with http:// or https://, got {base:?}"),
-            );
+            check(&mut problems, is_http(&base), || {
+                format!("act.webhook_base: must start with http:// or https://, got {base:?}")
+            });
             let authority = base.split("://").nth(1).and_then(|rest| rest.split('/').next());
             check(&mut problems, authority.is_none_or(|a| !a.contains('@')), || {
                 "act.webhook_base: must hold no user name or password, as every dry run shows it".to_owned()
@@ -311,6 +309,11 @@ fn check(problems: &mut Vec<String>, ok: bool, message: impl FnOnce() -> String)
     if !ok {
         problems.push(message());
     }
+}
+
+/// Whether an address is one that can be asked.
+fn is_http(address: &str) -> bool {
+    address.starts_with("http://") || address.starts_with("https://")
 }
 
 /// Reads the tables `[[table]]` by `one`, each a source with a name of its own.

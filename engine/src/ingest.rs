@@ -152,3 +152,16 @@ impl RejectReason {
         )
     }
 }
+
+/// Why a request failed: the innermost cause, which is the one that says something. Without the address, which may be a secret.
+pub(crate) fn reason(error: reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer within the time-out".to_owned();
+    }
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -12,7 +12,7 @@ mod kind;
 pub use catalog::{Catalog, MetricType};
 pub use class::classify;
 pub use family::{QUANTILES, Role, derived_of, family_of, role_of};
-pub use identity::{IdentityHasher, Labels, entity_of, home_of, info_from_labels, is_of_service};
+pub use identity::{IdentityHasher, Labels, SERVICE_GRAPH, entity_of, home_of, info_from_labels, is_of_service};
 pub use kind::{kind_by_name, set_kind};
 pub use wire::series::{MetricClass, SeriesInfo, SeriesKind};
 

@@ -11,7 +11,7 @@ mod spans;
 mod tests;
 
 pub use book::{EdgeBook, MAX_EDGES};
-pub use series::{edge_of, subject_of};
+pub use series::edge_of;
 pub use spans::{Peer, SpanGraph, SpanLink, peer_of};
 
 use wire::EntityId;

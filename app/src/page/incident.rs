@@ -8,7 +8,7 @@ mod told;
 use crate::clock;
 use crate::component::{Failed, Icon, IncidentStateBadge, SeverityBadge, Skeleton, Stat, Symbol};
 use crate::format;
-use crate::state::remote::remote;
+use crate::state::remote::{remote, slice};
 use crate::state::{Live, live};
 use evidence::{Evidence, Members, Proposals};
 use leptos::prelude::*;
@@ -87,13 +87,6 @@ fn Content(detail: Memo<Option<IncidentDetail>>, summary: Memo<Option<IncidentSu
             </div>
         </div>
     }
-}
-
-fn slice<T: Clone + PartialEq + Send + Sync + 'static>(
-    detail: Memo<Option<IncidentDetail>>,
-    pick: fn(&IncidentDetail) -> Vec<T>,
-) -> Memo<Vec<T>> {
-    Memo::new(move |_| detail.with(|d| d.as_ref().map(pick).unwrap_or_default()))
 }
 
 #[component]

@@ -4,7 +4,7 @@ use crate::clock;
 use crate::component::{Empty, Failed, Icon, Skeleton, Symbol, Waiting};
 use crate::format;
 use crate::state::live;
-use crate::state::remote::remote;
+use crate::state::remote::{remote, slice};
 use leptos::prelude::*;
 use leptos_router::components::A;
 use wire::command::Command;
@@ -45,13 +45,6 @@ pub(crate) fn Notifications() -> impl IntoView {
             </Waiting>
         </div>
     }
-}
-
-fn slice<T: Clone + PartialEq + Send + Sync + 'static>(
-    data: Memo<Option<Channels>>,
-    pick: fn(&Channels) -> Vec<T>,
-) -> Memo<Vec<T>> {
-    Memo::new(move |_| data.with(|data| data.as_ref().map(pick).unwrap_or_default()))
 }
 
 #[component]

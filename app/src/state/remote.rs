@@ -18,6 +18,15 @@ impl<T: Send + Sync + 'static> Clone for Remote<T> {
 
 impl<T: Send + Sync + 'static> Copy for Remote<T> {}
 
+/// A part of what was fetched, which changes only when it does.
+pub(crate) fn slice<D, T>(data: Memo<Option<D>>, pick: fn(&D) -> Vec<T>) -> Memo<Vec<T>>
+where
+    D: Send + Sync + 'static,
+    T: Clone + PartialEq + Send + Sync + 'static,
+{
+    Memo::new(move |_| data.with(|data| data.as_ref().map(pick).unwrap_or_default()))
+}
+
 /// Asks `query` whenever it or `version` changes. A changed query clears the data first; a changed version does not.
 /// Answers to superseded questions are dropped. While one request is out, newer versions wait for its end.
 pub(crate) fn remote<T: Send + Sync + 'static>(

@@ -16,7 +16,7 @@
 //! endpoint = "http://127.0.0.1:5000"     # instead of the region's own
 //! ```
 
-use super::{check, tables};
+use super::{check, is_http, tables};
 use crate::ingest::cloudwatch::poll::{CloudwatchConfig, CredentialsPlace};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -53,8 +53,7 @@ fn one(raw: RawCloudwatch, problems: &mut Vec<String>) -> CloudwatchConfig {
     check(problems, is_region, || {
         format!("region: must be like eu-central-1, got {:?}", raw.region)
     });
-    let is_address = |text: &String| text.starts_with("http://") || text.starts_with("https://");
-    check(problems, raw.endpoint.as_ref().is_none_or(is_address), || {
+    check(problems, raw.endpoint.as_deref().is_none_or(is_http), || {
         "endpoint: must start with http:// or https://".to_owned()
     });
     check(problems, !raw.namespaces.is_empty(), || {
@@ -80,13 +79,6 @@ fn one(raw: RawCloudwatch, problems: &mut Vec<String>) -> CloudwatchConfig {
     check(problems, (1..=100_000).contains(&max_metrics), || {
         format!("max_metrics: must be 1 to 100000, got {max_metrics}")
     });
-    let credentials = match (raw.credentials_file, raw.profile) {
-        (None, None) => CredentialsPlace::Usual,
-        (file, profile) => CredentialsPlace::Profile {
-            file,
-            profile: profile.unwrap_or_else(|| "default".to_owned()),
-        },
-    };
     CloudwatchConfig {
         name: raw.name.unwrap_or_else(|| "cloudwatch".to_owned()),
         region: raw.region,
@@ -99,7 +91,7 @@ fn one(raw: RawCloudwatch, problems: &mut Vec<String>) -> CloudwatchConfig {
         delay_ms: i64::from(delay_secs) * 1000,
         account: raw.account_id.unwrap_or_default(),
         max_metrics,
-        credentials,
+        credentials: CredentialsPlace::of(raw.credentials_file, raw.profile),
     }
 }
 

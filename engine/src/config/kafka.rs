@@ -93,15 +93,11 @@ fn one(raw: RawKafka, problems: &mut Vec<String>) -> KafkaConfig {
         ca: raw.ca_file,
         identity,
     });
-    let password = match (raw.password_file, raw.password_env) {
-        (Some(file), None) => Some(SecretPlace::File(file)),
-        (None, Some(variable)) if !variable.is_empty() => Some(SecretPlace::Env(variable)),
-        (None, None) => None,
-        _ => {
-            problems.push("password_file: give either password_file or password_env".to_owned());
-            None
-        }
-    };
+    let password = SecretPlace::one_of(raw.password_file, raw.password_env);
+    check(problems, password.is_ok(), || {
+        "password_file: give either password_file or password_env".to_owned()
+    });
+    let password = password.unwrap_or_default();
     KafkaConfig {
         name,
         brokers: raw.brokers,

@@ -8,7 +8,7 @@
 //! namespaces = ["shop"]            # else all
 //! ```
 
-use super::check;
+use super::{check, is_http};
 use crate::ingest::changes::kubernetes::client::KubernetesConfig;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -43,11 +43,9 @@ pub(super) fn kubernetes(raw: RawKubernetes, problems: &mut Vec<String>) -> Kube
     let of_account = |file: &str| Some(Path::new(ACCOUNT).join(file));
     let (api, token_file, ca_file) = match raw.api {
         Some(api) => {
-            check(
-                problems,
-                api.starts_with("https://") || api.starts_with("http://"),
-                || format!("kubernetes.api: must start with https:// or http://, got {api:?}"),
-            );
+            check(problems, is_http(&api), || {
+                format!("kubernetes.api: must start with https:// or http://, got {api:?}")
+            });
             (api.trim_end_matches('/').to_owned(), raw.token_file, raw.ca_file)
         }
         None => {

@@ -66,7 +66,7 @@
 
 mod channel;
 
-use super::check;
+use super::{check, is_http};
 use crate::context::Glob;
 use crate::notify::{Escalation, NotifyConfig, Override, Rota, Route, Team};
 use channel::channel;
@@ -181,7 +181,7 @@ pub(super) fn notify(raw: RawNotify, problems: &mut Vec<String>) -> NotifyConfig
     let usual = NotifyConfig::default();
     let ms = |secs: Option<u32>, usual: i64| secs.map_or(usual, |secs| i64::from(secs) * 1000);
     if let Some(base) = &raw.link_base {
-        check(problems, is_url(base), || {
+        check(problems, is_http(base), || {
             format!("notify.link_base: must start with http:// or https://, got {base:?}")
         });
     }
@@ -195,7 +195,8 @@ pub(super) fn notify(raw: RawNotify, problems: &mut Vec<String>) -> NotifyConfig
         fallback: raw.fallback,
         ..usual
     };
-    let mut names = BTreeSet::new();
+    // Also of those that something is wrong with: who names them is right to.
+    let (mut names, mut rotas) = (BTreeSet::new(), BTreeSet::new());
     for (index, raw) in raw.channel.into_iter().enumerate() {
         let place = format!("notify.channel[{index}]");
         check(problems, !raw.name.trim().is_empty(), || {
@@ -208,7 +209,8 @@ pub(super) fn notify(raw: RawNotify, problems: &mut Vec<String>) -> NotifyConfig
     }
     for (index, raw) in raw.schedule.into_iter().enumerate() {
         let place = format!("notify.schedule[{index}]");
-        check(problems, !names.contains(&raw.name), || {
+        let is_new = !names.contains(&raw.name) && rotas.insert(raw.name.clone());
+        check(problems, is_new, || {
             format!("{place}.name: {:?} is a channel or another schedule already", raw.name)
         });
         config.rotas.extend(rota(raw, &place, problems));
@@ -227,28 +229,38 @@ pub(super) fn notify(raw: RawNotify, problems: &mut Vec<String>) -> NotifyConfig
         });
     }
     for (index, raw) in raw.route.into_iter().enumerate() {
-        let route = route(raw, &format!("notify.route[{index}]"), &config, problems);
+        let place = format!("notify.route[{index}]");
+        let lists = raw
+            .escalate
+            .iter()
+            .map(|step| ("escalate", &step.to))
+            .chain([("to", &raw.to)]);
+        for (field, to) in lists {
+            known(
+                &format!("{place}.{field}"),
+                to,
+                |name| names.contains(name) || rotas.contains(name),
+                problems,
+            );
+        }
+        let route = route(raw, &place, &config.teams, problems);
         config.routes.push(route);
     }
-    known(&config, "notify.fallback", &config.fallback, false, problems);
+    let is_channel = |name: &str| names.contains(name);
+    known("notify.fallback", &config.fallback, is_channel, problems);
     for (index, rota) in config.rotas.iter().enumerate() {
         let place = format!("notify.schedule[{index}]");
-        known(&config, &format!("{place}.channels"), &rota.channels, false, problems);
+        known(&format!("{place}.channels"), &rota.channels, is_channel, problems);
         let stand_ins: Vec<String> = rota.overrides.iter().map(|o| o.channel.clone()).collect();
-        known(&config, &format!("{place}.overrides"), &stand_ins, false, problems);
+        known(&format!("{place}.overrides"), &stand_ins, is_channel, problems);
     }
     config
 }
 
-fn is_url(text: &str) -> bool {
-    text.starts_with("http://") || text.starts_with("https://")
-}
-
-/// Names must be those of channels, or of rotas where those may stand.
-fn known(config: &NotifyConfig, place: &str, names: &[String], rotas_too: bool, problems: &mut Vec<String>) {
+/// Whoever is to be told must be there.
+fn known(place: &str, names: &[String], is_there: impl Fn(&str) -> bool, problems: &mut Vec<String>) {
     for name in names {
-        let is_rota = rotas_too && config.rotas.iter().any(|rota| rota.name == *name);
-        check(problems, is_rota || config.channel(name).is_some(), || {
+        check(problems, is_there(name), || {
             format!("{place}: there is no channel {name:?}; add a [[notify.channel]] of this name")
         });
     }
@@ -308,7 +320,7 @@ fn rota(raw: RawSchedule, place: &str, problems: &mut Vec<String>) -> Option<Rot
     })
 }
 
-fn route(raw: RawRoute, place: &str, config: &NotifyConfig, problems: &mut Vec<String>) -> Route {
+fn route(raw: RawRoute, place: &str, teams: &[Team], problems: &mut Vec<String>) -> Route {
     let mut severities = Vec::new();
     for name in &raw.severities {
         match serde_json::from_value::<Severity>(name.as_str().into()) {
@@ -317,17 +329,15 @@ fn route(raw: RawRoute, place: &str, config: &NotifyConfig, problems: &mut Vec<S
         }
     }
     if let Some(name) = &raw.team {
-        check(problems, config.teams.iter().any(|team| team.name == *name), || {
+        check(problems, teams.iter().any(|team| team.name == *name), || {
             format!("{place}.team: there is no team {name:?}; add a [[notify.team]] of this name")
         });
     }
-    known(config, &format!("{place}.to"), &raw.to, true, problems);
     let mut escalate = Vec::new();
     for step in raw.escalate {
         check(problems, step.after_mins > 0, || {
             format!("{place}.escalate: after_mins must be above 0")
         });
-        known(config, &format!("{place}.escalate"), &step.to, true, problems);
         escalate.push(Escalation {
             after_ms: i64::from(step.after_mins) * 60_000,
             to: step.to,

@@ -28,6 +28,19 @@ pub enum SecretPlace {
 }
 
 impl SecretPlace {
+    /// Of two settings of which at most one is given; `None`: neither is.
+    ///
+    /// # Errors
+    /// If both are, or the variable has no name.
+    pub(super) fn one_of(file: Option<PathBuf>, variable: Option<String>) -> Result<Option<Self>, ()> {
+        match (file, variable) {
+            (None, None) => Ok(None),
+            (Some(file), None) => Ok(Some(Self::File(file))),
+            (None, Some(variable)) if !variable.is_empty() => Ok(Some(Self::Env(variable))),
+            _ => Err(()),
+        }
+    }
+
     /// Where it is, in words.
     pub fn describe(&self) -> String {
         match self {
@@ -97,14 +110,13 @@ pub struct RawStatsd {
 }
 
 pub(super) fn webhooks(raw: RawWebhooks, problems: &mut Vec<String>) -> WebhookSecrets<SecretPlace> {
-    let mut place = |name: &str, raw: Option<RawSecret>| match raw.map(|raw| (raw.secret_file, raw.secret_env)) {
-        None => None,
-        Some((Some(file), None)) => Some(SecretPlace::File(file)),
-        Some((None, Some(variable))) if !variable.is_empty() => Some(SecretPlace::Env(variable)),
-        Some(_) => {
-            problems.push(format!("webhooks.{name}: give either secret_file or secret_env"));
-            None
-        }
+    let mut place = |name: &str, raw: Option<RawSecret>| {
+        let raw = raw?;
+        let found = SecretPlace::one_of(raw.secret_file, raw.secret_env).ok().flatten();
+        check(problems, found.is_some(), || {
+            format!("webhooks.{name}: give either secret_file or secret_env")
+        });
+        found
     };
     WebhookSecrets {
         github: place("github", raw.github),

@@ -126,13 +126,12 @@ fn job(raw: RawScrape, place: &str, problems: &mut Vec<String>) -> ScrapeConfig 
     check(problems, (1..=512).contains(&max_body_mb), || {
         format!("{place}.max_body_mb: must be 1 to 512, got {max_body_mb}")
     });
-    let mut secret = |field: &str, file, variable: Option<String>| match (file, variable) {
-        (Some(file), None) => Some(SecretPlace::File(file)),
-        (None, Some(variable)) if !variable.is_empty() => Some(SecretPlace::Env(variable)),
-        _ => {
-            problems.push(format!("{place}.{field}: give either secret_file or secret_env"));
-            None
-        }
+    let mut secret = |field: &str, file, variable| {
+        let found = SecretPlace::one_of(file, variable).ok().flatten();
+        check(problems, found.is_some(), || {
+            format!("{place}.{field}: give either secret_file or secret_env")
+        });
+        found
     };
     let bearer = raw
         .bearer

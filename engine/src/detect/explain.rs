@@ -2,7 +2,7 @@
 //! smallest change that would have kept it quiet), and the parts that it is made from.
 
 use super::{Detection, Detector, Saw, Signal, SignalState, Why};
-use wire::Timestamp;
+use crate::clock::rfc3339;
 use wire::series::{Evidence, MemberEvidence, MemberVote, SeriesInfo, SeriesKind, Votes};
 
 impl Detector {
@@ -63,7 +63,7 @@ impl Detector {
         let lasting = lasting.or_else(|| self.episode(detection.series).filter(|_| detection.anomaly));
         if let Some((since, samples)) = lasting {
             let plural = if samples == 1 { "" } else { "s" };
-            text += &format!(", for {samples} sample{plural} since {}", instant(since));
+            text += &format!(", for {samples} sample{plural} since {}", rfc3339(since));
         } else if let Some(signal) = detection.signal {
             text += &format!("; {}", provisional(signal));
         }
@@ -113,7 +113,7 @@ impl Detector {
 }
 
 fn provisional(signal: Signal) -> String {
-    let since = instant(signal.since);
+    let since = rfc3339(signal.since);
     match signal.state {
         SignalState::Provisional => format!("a provisional signal since {since}, which the ensemble has not confirmed"),
         SignalState::Confirmed => format!("confirmed, it began {since}"),
@@ -233,10 +233,6 @@ fn nearest(saw: &Saw) -> String {
         || "knows no value yet".to_owned(),
         |distance| format!("the nearest value seen before is {} away", number(distance)),
     )
-}
-
-fn instant(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| at.to_string(), |t| t.to_string())
 }
 
 /// A span as in "the last day", "the last 32 min".

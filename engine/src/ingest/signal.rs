@@ -198,7 +198,7 @@ pub(super) fn severity(word: &str) -> u8 {
 }
 
 /// Lowercase hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes
         .iter()

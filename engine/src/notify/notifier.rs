@@ -254,10 +254,12 @@ impl Notifier {
     ) {
         while let Some(step) = next_step(told, way, now) {
             let mut channels = BTreeMap::new();
-            route::add(&self.config, &mut channels, &step.to, "escalation", now);
-            let names: Vec<&str> = channels.keys().map(String::as_str).collect();
+            route::add(&self.config, &mut channels, &step.to, now);
             let minutes = step.after_ms / 60_000;
-            let text = format!("nobody acknowledged it within {minutes} min: {}", names.join(", "));
+            let text = format!(
+                "nobody acknowledged it within {minutes} min: {}",
+                route::spoken(&channels)
+            );
             *news |= told.note(now, Stage::Escalation, true, text);
             told.escalated += 1;
             for name in channels.into_keys() {

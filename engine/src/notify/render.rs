@@ -15,6 +15,7 @@ use super::template::Words;
 use super::{Channel, MailServer, Notice, NotifyConfig, Parcel, Target, Url};
 use crate::config::SecretPlace;
 use crate::ingest::cloudwatch::poll::CredentialsPlace;
+use crate::ingest::signal::hex;
 use hmac::{Hmac, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
@@ -198,11 +199,7 @@ pub fn preview(config: &NotifyConfig, channel: &Channel, parcel: &Parcel) -> Pre
 fn signature(secret: &str, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
     mac.update(body.as_bytes());
-    mac.finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&mac.finalize().into_bytes())
 }
 
 /// A word for the severity, beside the color.
@@ -213,9 +210,4 @@ fn word(severity: Severity) -> &'static str {
         Severity::P3 => "medium",
         Severity::P4 => "low",
     }
-}
-
-/// RFC 3339, as the services want it.
-fn rfc3339(at: wire::Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| at.to_string(), |at| at.to_string())
 }

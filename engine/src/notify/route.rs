@@ -61,8 +61,8 @@ pub(super) fn team_of(config: &NotifyConfig, incident: &Incident) -> Option<Stri
 /// Channels with the words that led there, and what comes after.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Way {
-    /// By name, with why.
-    pub(super) channels: BTreeMap<String, String>,
+    /// By name, with the rotation whose turn it is, if one led there.
+    pub(super) channels: BTreeMap<String, Option<String>>,
     /// By time, all routes together.
     pub(super) escalate: Vec<Escalation>,
     /// Why it goes there, or nowhere.
@@ -80,7 +80,7 @@ pub(super) fn way(config: &NotifyConfig, notice: &Notice, now: Timestamp) -> Way
     if config.routes.is_empty() {
         if BY_DEFAULT.contains(&notice.severity) {
             let all: Vec<String> = config.channels.iter().map(|channel| channel.name.clone()).collect();
-            add(config, &mut way.channels, &all, "there are no routes", now);
+            add(config, &mut way.channels, &all, now);
             way.text = format!("{what}: to every channel, as there are no routes");
         } else {
             way.text = format!("{what}: without routes nobody is told of it");
@@ -94,7 +94,7 @@ pub(super) fn way(config: &NotifyConfig, notice: &Notice, now: Timestamp) -> Way
         }
         let number = index + 1;
         taken.push(number.to_string());
-        add(config, &mut way.channels, &route.to, &format!("route {number}"), now);
+        add(config, &mut way.channels, &route.to, now);
         way.escalate.extend(route.escalate.iter().cloned());
         if !route.goes_on {
             break;
@@ -106,8 +106,11 @@ pub(super) fn way(config: &NotifyConfig, notice: &Notice, now: Timestamp) -> Way
     } else if way.channels.is_empty() {
         format!("{what}: route {} says that nobody is told", taken.join(" and "))
     } else {
-        let names: Vec<&str> = way.channels.keys().map(String::as_str).collect();
-        format!("{what}: route {} leads to {}", taken.join(" and "), names.join(", "))
+        format!(
+            "{what}: route {} leads to {}",
+            taken.join(" and "),
+            spoken(&way.channels)
+        )
     };
     way
 }
@@ -115,21 +118,26 @@ pub(super) fn way(config: &NotifyConfig, notice: &Notice, now: Timestamp) -> Way
 /// Resolves rotas to the channels whose turn it is.
 pub(super) fn add(
     config: &NotifyConfig,
-    channels: &mut BTreeMap<String, String>,
+    channels: &mut BTreeMap<String, Option<String>>,
     names: &[String],
-    why: &str,
     now: Timestamp,
 ) {
     for name in names {
-        if let Some(rota) = config.rotas.iter().find(|rota| rota.name == *name) {
-            let (channel, _) = rota.on_call(now);
-            channels
-                .entry(channel.to_owned())
-                .or_insert_with(|| format!("{why}, on call by {name}"));
-        } else {
-            channels.entry(name.clone()).or_insert_with(|| why.to_owned());
-        }
+        let rota = config.rotas.iter().find(|rota| rota.name == *name);
+        let channel = rota.map_or(name.as_str(), |rota| rota.on_call(now).0);
+        channels
+            .entry(channel.to_owned())
+            .or_insert_with(|| rota.map(|rota| rota.name.clone()));
     }
+}
+
+/// The channels in a sentence.
+pub(super) fn spoken(channels: &BTreeMap<String, Option<String>>) -> String {
+    let one = |(channel, rota): (&String, &Option<String>)| match rota {
+        Some(rota) => format!("{channel} (on call by {rota})"),
+        None => channel.clone(),
+    };
+    channels.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn fits(route: &Route, notice: &Notice) -> bool {

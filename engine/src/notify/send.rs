@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::ingest::cloudwatch::credentials;
 use crate::ingest::cloudwatch::sign::{Service, signature};
-use crate::ingest::secret;
+use crate::ingest::{reason, secret};
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
@@ -77,8 +77,7 @@ impl Sender {
         }
         let mut answer = match post.body(request.body).send().await {
             Ok(answer) => answer,
-            // Without the address, which may be a secret.
-            Err(error) => return again(reason(&error)),
+            Err(error) => return again(reason(error)),
         };
         let status = answer.status();
         let after_ms = answer
@@ -190,20 +189,6 @@ fn again(problem: String) -> Sent {
         problem,
         after_ms: None,
     }
-}
-
-/// The innermost cause, which says something and names no address.
-fn reason(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return format!("no answer within {} s", TIMEOUT.as_secs());
-    }
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    let mut text = "the request could not be sent".to_owned();
-    while let Some(inner) = cause {
-        text = inner.to_string();
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

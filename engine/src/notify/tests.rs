@@ -2,7 +2,7 @@
 
 use super::notifier::{Notifier, Output};
 use super::outbox::{Parcel, Sent};
-use super::{Channel, Escalation, NotifyConfig, Route, Target, Team, Template, Told, Url};
+use super::{Channel, Escalation, NotifyConfig, Rota, Route, Target, Team, Template, Told, Url};
 use crate::config::SecretPlace;
 use crate::context::Glob;
 use crate::correlate::Incident;
@@ -244,6 +244,32 @@ fn only_the_team_of_the_cause_is_told() {
         world.heard(),
         ["a resolved INC-1", "b resolved INC-1"],
         "a person's word counts at once"
+    );
+}
+
+#[test]
+fn who_is_on_call_is_told_and_named() {
+    let mut world = World::new(NotifyConfig {
+        rotas: vec![Rota {
+            name: "primary".to_owned(),
+            zone: jiff::tz::TimeZone::UTC,
+            start: "2023-11-06T00:00".parse().unwrap(),
+            days: 7,
+            channels: vec!["ann".to_owned(), "ben".to_owned()],
+            overrides: Vec::new(),
+        }],
+        routes: vec![route(&["primary", "chat"])],
+        ..config(&["ann", "ben", "chat"])
+    });
+    world.incident("INC-1", |_| {});
+    world.pass(MINUTE);
+    // The 14th is in the second week.
+    assert_eq!(world.heard(), ["ben opened INC-1", "chat opened INC-1"]);
+    let trace = world.notifier.notifications(&"INC-1".into());
+    let said = "P2, no team's: route 1 leads to ben (on call by primary), chat";
+    assert!(
+        trace.decisions.iter().any(|decision| decision.text == said),
+        "{trace:?}"
     );
 }
 

@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::learn::{Thresholds, TrackRecord, Weekly};
 use crate::notify::{Notifier, Parcel, Told};
 use crate::predict::PredictionIds;
-use crate::topology::EdgeBook;
+use crate::topology::{EdgeBook, Found};
 pub(crate) use effect::Effect;
 pub(crate) use models::TRAINED_AT;
 use remedy::Remedies;
@@ -79,6 +79,8 @@ pub(crate) struct Restored {
     pub(crate) proposals: Vec<Proposal>,
     pub(crate) deploys: Vec<Deploy>,
     pub(crate) edges: Vec<EdgeDetail>,
+    /// What the labels of known series tell, with when each was last heard of.
+    pub(crate) found: Vec<(Found, Timestamp)>,
     pub(crate) alerts: Vec<Alert>,
     pub(crate) silences: Vec<Silence>,
     pub(crate) told: Vec<Told>,
@@ -218,7 +220,7 @@ impl Coordinator {
                 now,
             ),
             edges: BTreeSet::new(),
-            edge_book: EdgeBook::restore(restored.edges, now),
+            edge_book: EdgeBook::restore(restored.edges, restored.found, now),
             edges_by_lane: BTreeMap::new(),
             sources: BTreeMap::new(),
             audit: restored.audit,

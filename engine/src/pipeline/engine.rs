@@ -126,7 +126,7 @@ impl Engine {
         let models = Arc::clone(&current.models);
         config.brain.correlate.certainty = models.certainty();
         let now = clock.now();
-        let (saved, restored) = restore::load(store.as_ref(), &config).await?;
+        let (saved, restored) = restore::load(store.as_ref(), &config, now).await?;
         let thresholds = restored.thresholds.clone();
         let context = restore::context(&config, &restored);
         let mut coordinator = Coordinator::new(&config, (models.describe(), current.name.clone()), restored, now)?;

@@ -122,6 +122,9 @@ const ENTITY_LABELS: &[&str] = &[
     "job",
 ];
 
+/// What the names of the metrics of a service graph begin with.
+pub const SERVICE_GRAPH: &str = "traces_service_graph_";
+
 /// How many of [`ENTITY_LABELS`] name a service as a whole.
 const SERVICE_LABELS: usize = 6;
 
@@ -148,12 +151,17 @@ const DIMENSIONS: &[&str] = &[
 ];
 
 /// The entity that labels name, the best label first; `None`: none of them does. Every other label of CloudWatch's metrics names the
-/// exporter that asked for them, or the pod that it runs in.
+/// exporter that asked for them, or the pod that it runs in; what a service graph counts is the trouble of who is called, and the target is
+/// the collector.
 pub fn entity_of<'a>(label: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
     // An alert has the labels of its metric without the name.
     let is_cloudwatch = label("__name__").is_none_or(|name| name.starts_with("aws_"));
     let dimensions = if is_cloudwatch { DIMENSIONS } else { &[] };
-    let named = label(ENTITY_LABELS[0]).or_else(|| dimensions.iter().find_map(|name| label(name)));
+    let is_service_graph = label("__name__").is_some_and(|name| name.starts_with(SERVICE_GRAPH));
+    let called = if is_service_graph { label("server") } else { None };
+    let named = label(ENTITY_LABELS[0])
+        .or(called)
+        .or_else(|| dimensions.iter().find_map(|name| label(name)));
     named.or_else(|| ENTITY_LABELS.iter().find_map(|name| label(name)))
 }
 
@@ -173,9 +181,7 @@ pub fn info_from_labels(labels: &Labels) -> SeriesInfo {
         .get("statistic")
         .or_else(|| labels.get("quantile"))
         .map(str::to_owned);
-    let named = |name: &str| labels.get(name);
-    let subject = crate::topology::subject_of(&metric, named);
-    let entity = subject.or_else(|| entity_of(named)).unwrap_or("default");
+    let entity = entity_of(|name| labels.get(name)).unwrap_or("default");
     let mut info = SeriesInfo {
         id: labels.id(),
         entity: EntityId::from(entity),

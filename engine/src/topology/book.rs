@@ -21,12 +21,14 @@ pub struct EdgeBook {
     /// When each was last kept.
     kept: BTreeMap<Edge, Timestamp>,
     kinds: BTreeMap<EntityId, EntityKind>,
-    refused: u64,
+    /// It was said that there are too many.
+    is_full: bool,
 }
 
 impl EdgeBook {
-    /// What an earlier run kept.
-    pub fn restore(edges: Vec<EdgeDetail>, now: Timestamp) -> Self {
+    /// What an earlier run kept, and what its series tell, each with when it was last heard of: series that are known are not new, and
+    /// what they tell is not found again.
+    pub fn restore(edges: Vec<EdgeDetail>, found: Vec<(Found, Timestamp)>, now: Timestamp) -> Self {
         let mut book = Self::default();
         for detail in edges {
             let is_declared = detail.sources.contains(&EdgeSource::Declared);
@@ -37,6 +39,11 @@ impl EdgeBook {
                 book.edges.insert(detail.edge.clone(), detail);
             }
         }
+        for (found, at) in found {
+            if now.millis_since(at) <= FORGET_MS {
+                book.see(found, at);
+            }
+        }
         book
     }
 
@@ -44,8 +51,7 @@ impl EdgeBook {
     pub fn see(&mut self, found: Found, now: Timestamp) -> (bool, Option<EdgeDetail>) {
         let is_new = !self.edges.contains_key(&found.edge);
         if is_new && self.edges.len() >= MAX_EDGES {
-            self.refused += 1;
-            if self.refused == 1 {
+            if !std::mem::replace(&mut self.is_full, true) {
                 tracing::warn!(caller = %found.edge.caller, callee = %found.edge.callee, "{MAX_EDGES} dependencies are known; this one and all after it are left out: a name changes with every request");
             }
             return (false, None);
@@ -71,6 +77,7 @@ impl EdgeBook {
             is_news = true;
         }
         detail.calls = detail.calls.saturating_add(found.calls);
+        detail.first_seen = detail.first_seen.min(now);
         detail.last_seen = detail.last_seen.max(now);
         let kept = self.kept.entry(found.edge).or_insert(Timestamp(i64::MIN / 2));
         if is_news || now.millis_since(*kept) >= KEEP_EVERY_MS {
@@ -85,8 +92,9 @@ impl EdgeBook {
         self.edges.values()
     }
 
-    /// What an entity is by those who call it.
-    pub fn kind(&self, entity: &EntityId) -> Option<EntityKind> {
-        self.kinds.get(entity).copied()
+    /// What an entity is by those who call it. Who reports by itself is known by an address to some, and not external for that.
+    pub fn kind(&self, entity: &EntityId, reports: bool) -> Option<EntityKind> {
+        let kind = self.kinds.get(entity).copied();
+        kind.filter(|kind| !reports || *kind != EntityKind::External)
     }
 }

@@ -8,6 +8,7 @@
 //!   address or the destination that they call.
 
 use super::Found;
+use crate::series::SERVICE_GRAPH;
 use wire::series::SeriesInfo;
 use wire::topology::{EdgeSource, EntityKind};
 
@@ -28,7 +29,7 @@ pub fn edge_of(info: &SeriesInfo) -> Option<Found> {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     };
     let metric = info.metric.as_str();
-    if metric.starts_with("traces_service_graph_") {
+    if metric.starts_with(SERVICE_GRAPH) {
         let kind = match label("connection_type") {
             Some("database") => Some(EntityKind::Database),
             Some("messaging_system") => Some(EntityKind::Queue),
@@ -68,17 +69,7 @@ pub fn edge_of(info: &SeriesInfo) -> Option<Found> {
     };
     // An address on the same machine says nothing of who is called.
     let is_here = matches!(callee, "localhost" | "127.0.0.1" | "::1" | "0.0.0.0");
-    let known = (kind != EntityKind::External).then_some(kind);
     (!is_here)
-        .then(|| Found::new(info.entity.as_str(), callee, known.or(Some(kind)), EdgeSource::Client))
-        .flatten()
-}
-
-/// Whom a series is about where no label of a target says so: what a service graph counts is the trouble of who is called, and its target is
-/// the collector.
-pub fn subject_of<'a>(metric: &str, label: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
-    metric
-        .starts_with("traces_service_graph_")
-        .then(|| label("server"))
+        .then(|| Found::new(info.entity.as_str(), callee, Some(kind), EdgeSource::Client))
         .flatten()
 }

@@ -256,13 +256,13 @@ fn what_is_known_is_kept_and_what_nobody_sees_is_forgotten() {
     );
     let month = 31 * 24 * 3600 * 1000;
     assert_eq!(
-        EdgeBook::restore(vec![detail.clone()], Timestamp(month))
+        EdgeBook::restore(vec![detail.clone()], Vec::new(), Timestamp(month))
             .edges()
             .count(),
         0
     );
     assert_eq!(
-        EdgeBook::restore(vec![detail.clone()], Timestamp(month / 2))
+        EdgeBook::restore(vec![detail.clone()], Vec::new(), Timestamp(month / 2))
             .edges()
             .count(),
         1
@@ -271,7 +271,36 @@ fn what_is_known_is_kept_and_what_nobody_sees_is_forgotten() {
         sources: vec![EdgeSource::Declared],
         ..detail
     };
-    assert_eq!(EdgeBook::restore(vec![declared], Timestamp(month)).edges().count(), 1);
+    assert_eq!(
+        EdgeBook::restore(vec![declared], Vec::new(), Timestamp(month))
+            .edges()
+            .count(),
+        1
+    );
+}
+
+/// A series that is known is not new: what it tells is found at the start, as far as it is not over for long.
+#[test]
+fn what_known_series_tell_is_known_from_the_start() {
+    let found = |callee: &str| Found::new("a", callee, None, EdgeSource::Mesh).unwrap();
+    let day = 24 * 3600 * 1000;
+    let now = Timestamp(100 * day);
+    let heard = vec![(found("alive"), now - day), (found("gone"), now - 40 * day)];
+    let book = EdgeBook::restore(Vec::new(), heard, now);
+    let known: Vec<_> = book.edges().map(|d| (d.edge.callee.as_str(), d.last_seen)).collect();
+    assert_eq!(known, [("alive", now - day)]);
+}
+
+#[test]
+fn who_reports_by_itself_is_not_external() {
+    let mut book = EdgeBook::default();
+    for (callee, kind) in [("cart", EntityKind::External), ("pg", EntityKind::Database)] {
+        let found = Found::new("web", callee, Some(kind), EdgeSource::Client).unwrap();
+        book.see(found, Timestamp(1));
+    }
+    let kinds = |reports| ["cart", "pg"].map(|name| book.kind(&name.into(), reports));
+    assert_eq!(kinds(true), [None, Some(EntityKind::Database)]);
+    assert_eq!(kinds(false), [Some(EntityKind::External), Some(EntityKind::Database)]);
 }
 
 #[test]

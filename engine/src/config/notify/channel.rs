@@ -1,7 +1,7 @@
 //! `[[notify.channel]]`: each kind has fields of its own, and one that belongs to another kind is an error.
 
-use super::super::{SecretPlace, check};
-use super::{RawChannel, is_url};
+use super::super::{SecretPlace, check, is_http};
+use super::RawChannel;
 use crate::ingest::cloudwatch::poll::CredentialsPlace;
 use crate::notify::{Channel, MailServer, MailTls, Target, Template, Url};
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ pub(super) fn channel(raw: RawChannel, place: &str, problems: &mut Vec<String>) 
 fn target(raw: RawChannel, place: &str, problems: &mut Vec<String>) -> Option<Target> {
     let (given, kind) = (Given::new(&raw), raw.kind.clone());
     if let Some(endpoint) = &raw.endpoint {
-        check(problems, is_url(endpoint), || {
+        check(problems, is_http(endpoint), || {
             format!("{place}.endpoint: must start with http:// or https://, got {endpoint:?}")
         });
     }
@@ -74,13 +74,7 @@ fn target(raw: RawChannel, place: &str, problems: &mut Vec<String>) -> Option<Ta
             check(problems, is_topic, || {
                 format!("{place}.topic: must be like arn:aws:sns:eu-central-1:123456789012:name, got {topic:?}")
             });
-            let credentials = match (raw.credentials_file, raw.profile) {
-                (None, None) => CredentialsPlace::Usual,
-                (file, profile) => CredentialsPlace::Profile {
-                    file,
-                    profile: profile.unwrap_or_else(|| "default".to_owned()),
-                },
-            };
+            let credentials = CredentialsPlace::of(raw.credentials_file, raw.profile);
             let region = parts.get(3).map_or_else(String::new, |region| (*region).to_owned());
             let target = Target::Sns {
                 region,
@@ -105,7 +99,7 @@ fn target(raw: RawChannel, place: &str, problems: &mut Vec<String>) -> Option<Ta
         "webhook" => {
             let url = match raw.url {
                 Some(url) => {
-                    check(problems, is_url(&url), || {
+                    check(problems, is_http(&url), || {
                         format!("{place}.url: must start with http:// or https://")
                     });
                     let authority = url.split("://").nth(1).and_then(|rest| rest.split('/').next());
@@ -190,7 +184,7 @@ fn need(
     variable: Option<String>,
     problems: &mut Vec<String>,
 ) -> Option<SecretPlace> {
-    let found = may(place, name, file, variable, problems);
+    let found = SecretPlace::one_of(file, variable).ok().flatten();
     check(problems, found.is_some(), || {
         format!("{place}: give either {name}_file or {name}_env")
     });
@@ -205,15 +199,11 @@ fn may(
     variable: Option<String>,
     problems: &mut Vec<String>,
 ) -> Option<SecretPlace> {
-    match (file, variable) {
-        (None, None) => None,
-        (Some(file), None) => Some(SecretPlace::File(file)),
-        (None, Some(variable)) if !variable.is_empty() => Some(SecretPlace::Env(variable)),
-        _ => {
-            problems.push(format!("{place}: give either {name}_file or {name}_env, not both"));
-            None
-        }
-    }
+    let found = SecretPlace::one_of(file, variable);
+    check(problems, found.is_ok(), || {
+        format!("{place}: give either {name}_file or {name}_env, not both")
+    });
+    found.unwrap_or_default()
 }
 
 fn mail(raw: RawChannel, place: &str, problems: &mut Vec<String>) -> Option<MailServer> {

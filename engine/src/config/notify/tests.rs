@@ -86,6 +86,10 @@ name = "s"
 start = "yesterday"
 timezone = "Mars/Olympus"
 channels = ["e"]
+[[notify.schedule]]
+name = "s"
+start = "2026-01-05T09:00"
+channels = ["b"]
 [[notify.team]]
 name = "t"
 entities = []
@@ -107,6 +111,7 @@ to = ["e"]
         "notify.channel[4].title: undefined value",
         "notify.schedule[0].timezone: no such zone",
         "notify.schedule[0].start: must be a local time",
+        "notify.schedule[1].name: \"s\" is a channel or another schedule already",
         "notify.team[0].entities: name at least one",
         "notify.route[0].severities: must be P1, P2, P3 or P4",
         "notify.route[0].team: there is no team \"u\"",
@@ -121,4 +126,9 @@ to = ["e"]
         );
     }
     assert!(!found.join("\n").contains("secret@"), "no secret is repeated");
+    // Who names a channel that something is wrong with is right to.
+    assert!(
+        !found.iter().any(|problem| problem.contains("no channel \"b\"")),
+        "{found:?}"
+    );
 }

@@ -9,6 +9,7 @@ use super::collect::{Collected, SETTLE, fit_forest, median_tails};
 use super::judge::{self, Report};
 use super::{Progress, SIGHT, fault, files_of, synthetic_series, tune};
 use crate::Result;
+use crate::clock::rfc3339;
 use crate::detect::Models;
 use crate::detect::autoencoder::{Autoencoder, WINDOW};
 use crate::detect::calibration::{Calibration, class_index, class_name};
@@ -141,7 +142,7 @@ impl History {
              are needed; a series is usable with {LEAST_ROWS_IN} samples before {} and {LEAST_ROWS_BACK} after it, outside of \
              incidents and maintenance. Nothing was changed; train again when there is more",
             span_ms as f64 / DAY_MS as f64,
-            date(self.split)
+            rfc3339(self.split)
         );
         Err(fault("training", message))
     }
@@ -304,20 +305,15 @@ fn manifest(
         ),
         parent: Some(config.parent.clone()),
         training: Some(Training {
-            from: date(history.from),
-            held_back_from: date(history.split),
-            until: date(history.until),
+            from: rfc3339(history.from),
+            held_back_from: rfc3339(history.split),
+            until: rfc3339(history.until),
             series: history.series.len(),
             samples: history.series.iter().map(|s| s.held_in.len()).sum(),
             figures: Vec::new(),
         }),
         files,
     }
-}
-
-/// An instant for people.
-fn date(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| at.to_string(), |at| at.to_string())
 }
 
 /// The candidate as a detector would load it.

@@ -86,9 +86,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| error.to_string())?;
-        let region = &config.region;
-        let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
-        let usual = || format!("https://monitoring.{region}.amazonaws.com{suffix}");
+        let usual = || monitoring(&config.region).endpoint();
         Ok(Self {
             http,
             endpoint: config.endpoint.clone().unwrap_or_else(usual),
@@ -156,10 +154,7 @@ impl Client {
         };
         let target = format!("GraniteServiceVersion20100801.{operation}");
         let keys = credentials::read(&self.config.credentials).map_err(AskError::Credentials)?;
-        let service = Service {
-            name: "monitoring",
-            region: &self.config.region,
-        };
+        let service = monitoring(&self.config.region);
         let headers = [("content-type", TYPE), ("x-amz-target", target.as_str())];
         let signature = signature(service, &self.endpoint, &headers, body, keys, self.clock.now())
             .map_err(AskError::Credentials)?;
@@ -192,6 +187,13 @@ impl Client {
             kind: problem.kind.rsplit('#').next().unwrap_or_default().to_owned(),
             message: problem.message,
         })
+    }
+}
+
+fn monitoring(region: &str) -> Service<'_> {
+    Service {
+        name: "monitoring",
+        region,
     }
 }
 

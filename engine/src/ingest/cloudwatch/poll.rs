@@ -54,6 +54,19 @@ pub enum CredentialsPlace {
     },
 }
 
+impl CredentialsPlace {
+    /// Of two settings, each of which may be missing.
+    pub fn of(file: Option<PathBuf>, profile: Option<String>) -> Self {
+        match (file, profile) {
+            (None, None) => Self::Usual,
+            (file, profile) => Self::Profile {
+                file,
+                profile: profile.unwrap_or_else(|| "default".to_owned()),
+            },
+        }
+    }
+}
+
 impl CloudwatchConfig {
     /// The end of the last period that is complete.
     pub fn complete(&self, now: Timestamp) -> Timestamp {

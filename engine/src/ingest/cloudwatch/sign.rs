@@ -13,6 +13,14 @@ pub(crate) struct Service<'a> {
     pub(crate) region: &'a str,
 }
 
+impl Service<'_> {
+    /// Where it answers.
+    pub(crate) fn endpoint(self) -> String {
+        let suffix = if self.region.starts_with("cn-") { ".cn" } else { "" };
+        format!("https://{}.{}.amazonaws.com{suffix}", self.name, self.region)
+    }
+}
+
 /// The headers that make a POST a signed one.
 pub(crate) fn signature(
     service: Service<'_>,

@@ -2,7 +2,7 @@
 
 use super::exposition::{Exposition, Format, parse};
 use super::{Credentials, ScrapeConfig, Target};
-use crate::ingest::secret;
+use crate::ingest::{reason, secret};
 use futures::StreamExt as _;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Client {
             .timeout(Duration::from_millis(config.timeout_ms))
             .redirect(reqwest::redirect::Policy::limited(5))
             .user_agent(concat!("halo/", env!("CARGO_PKG_VERSION")));
-        client.build().map(Self).map_err(|error| reason(&error))
+        client.build().map(Self).map_err(reason)
     }
 
     /// Asks a target; what it says, or why that is not known.
@@ -44,7 +44,7 @@ impl Client {
                 request = request.basic_auth(username, Some(secret::read(password)?));
             }
         }
-        let answer = request.send().await.map_err(|error| reason(&error))?;
+        let answer = request.send().await.map_err(reason)?;
         if !answer.status().is_success() {
             return Err(format!("answered {}", answer.status()));
         }
@@ -53,7 +53,7 @@ impl Client {
         let mut body = Vec::new();
         let mut stream = answer.bytes_stream();
         while let Some(part) = stream.next().await {
-            let part = part.map_err(|error| reason(&error))?;
+            let part = part.map_err(reason)?;
             if body.len() + part.len() > config.max_body_bytes {
                 return Err(format!(
                     "the answer is over {} MB: raise max_body_mb",
@@ -65,16 +65,4 @@ impl Client {
         let text = std::str::from_utf8(&body).map_err(|_| "the answer is not UTF-8".to_owned())?;
         parse(text, format, config.max_samples).map_err(|error| error.to_string())
     }
-}
-
-/// The innermost cause, which is the one that says something.
-fn reason(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer within the time-out".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

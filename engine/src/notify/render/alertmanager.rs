@@ -1,8 +1,9 @@
 //! The body of Alertmanager's webhook, version 4 (`notify/webhook/webhook.go`): what receives alerts from there receives incidents from
 //! here. An incident is one alert in a group of its own.
 
-use super::{Message, rfc3339, word};
+use super::{Message, word};
 use crate::alert::fingerprint;
+use crate::clock::rfc3339;
 use serde_json::{Value, json};
 use wire::alert::Pairs;
 use wire::notify::Occasion;

@@ -1,6 +1,7 @@
 //! PagerDuty's Events API v2. The incident's id is the `dedup_key`: one incident here is one there, however often it is told.
 
-use super::{Message, rfc3339};
+use super::Message;
+use crate::clock::rfc3339;
 use crate::notify::template::cut;
 use serde_json::{Value, json};
 use wire::incident::Severity;

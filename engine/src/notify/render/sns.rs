@@ -2,6 +2,7 @@
 
 use super::{Aws, HttpRequest, Message};
 use crate::ingest::cloudwatch::poll::CredentialsPlace;
+use crate::ingest::cloudwatch::sign::Service;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub(super) fn request(
@@ -41,9 +42,9 @@ pub(super) fn request(
         form.push(("MessageGroupId".to_owned(), notice.incident.as_str()));
         form.push(("MessageDeduplicationId".to_owned(), message.key));
     }
-    let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+    let service = Service { name: "sns", region };
     HttpRequest {
-        url: endpoint.map_or_else(|| format!("https://sns.{region}.amazonaws.com{suffix}/"), str::to_owned),
+        url: endpoint.map_or_else(|| format!("{}/", service.endpoint()), str::to_owned),
         headers: vec![("content-type", "application/x-www-form-urlencoded".to_owned())],
         body: encoded(&form),
         aws: Some(Aws {

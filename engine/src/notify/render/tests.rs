@@ -60,6 +60,15 @@ fn targets() -> Vec<(&'static str, Target)> {
     ]
 }
 
+fn channel(target: Target) -> Channel {
+    Channel {
+        name: "ops".to_owned(),
+        target,
+        max_per_hour: 60,
+        template: Template::default(),
+    }
+}
+
 fn parcel(occasion: Occasion) -> Parcel {
     let mut notice = Notice::example(NOW);
     notice.incident = "INC-000042".into();
@@ -93,12 +102,7 @@ fn rendered(target: &Target, occasion: Occasion) -> Outgoing {
         link_base: Some("https://halo.example/".to_owned()),
         ..NotifyConfig::default()
     };
-    let channel = Channel {
-        name: "ops".to_owned(),
-        target: target.clone(),
-        max_per_hour: 60,
-        template: Template::default(),
-    };
+    let channel = channel(target.clone());
     let secrets = |place: &SecretPlace| match place {
         SecretPlace::Env(name) if name == "URL" => Ok("https://secret.example/T0/B0".to_owned()),
         SecretPlace::Env(name) => Ok(format!("the-{}", name.to_lowercase())),
@@ -209,12 +213,7 @@ fn a_signature_is_that_of_the_body() {
 fn limits_of_the_services_are_kept_whatever_an_incident_is_called() {
     let config = NotifyConfig::default();
     for (name, target) in targets() {
-        let channel = Channel {
-            name: "ops".to_owned(),
-            target,
-            max_per_hour: 60,
-            template: Template::default(),
-        };
+        let channel = channel(target);
         let mut parcel = parcel(Occasion::Opened);
         parcel.notice.title = "ü".repeat(5000);
         parcel.notice.story = vec!["ß".repeat(50_000)];
@@ -244,12 +243,7 @@ fn limits_of_the_services_are_kept_whatever_an_incident_is_called() {
 fn a_preview_shows_no_secret() {
     let config = NotifyConfig::default();
     for (name, target) in targets() {
-        let channel = Channel {
-            name: "ops".to_owned(),
-            target,
-            max_per_hour: 60,
-            template: Template::default(),
-        };
+        let channel = channel(target);
         let shown = preview(&config, &channel, &parcel(Occasion::Opened));
         assert!(shown.title.contains("checkout fails"), "{name}");
         assert!(!shown.message.is_empty() && !shown.message.contains("the-"), "{name}");

@@ -186,7 +186,7 @@ impl Coordinator {
                     id: id.clone(),
                     kind: self
                         .edge_book
-                        .kind(id)
+                        .kind(id, true)
                         .unwrap_or_else(|| entity_kind(id, &entry.source)),
                     health: entry.tally.health,
                     score: entry.tally.score,
@@ -202,7 +202,7 @@ impl Coordinator {
             for id in [&edge.caller, &edge.callee] {
                 entities.entry(id.clone()).or_insert_with(|| Entity {
                     id: id.clone(),
-                    kind: self.edge_book.kind(id).unwrap_or_else(|| entity_kind(id, "")),
+                    kind: self.edge_book.kind(id, false).unwrap_or_else(|| entity_kind(id, "")),
                     health: Health::Unknown,
                     score: 0.0,
                     series: 0,

@@ -17,6 +17,7 @@ use crate::series::{Catalog, SeriesInfo, SeriesKind, family_of, home_of};
 use crate::store::log::{Batch, Record};
 use crate::store::rollup::Level;
 use crate::store::{Change, Saved, Store};
+use crate::topology::edge_of;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ const LEARN_SAMPLES: usize = 4096;
 const THINNED_MS: i64 = 5 * 60 * 1000;
 
 /// Reads the store. What a recording left is forgotten if it is replayed again.
-pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, Restored)> {
+pub(super) async fn load(store: &dyn Store, config: &Config, now: Timestamp) -> Result<(Saved, Restored)> {
     let mut saved = store.load().await?;
     let last_incident = saved
         .incidents
@@ -96,7 +97,13 @@ pub(super) async fn load(store: &dyn Store, config: &Config) -> Result<(Saved, R
         Some(text) => serde_json::from_str(text).map_err(|e| bad("record", e))?,
         None => TrackRecord::default(),
     };
+    let heard = |id: &SeriesId| saved.sealed_until.get(id).copied().unwrap_or(now);
+    let found = saved
+        .series
+        .iter()
+        .filter_map(|(info, _)| Some((edge_of(info)?, heard(&info.id))));
     let restored = Restored {
+        found: found.collect(),
         incidents: std::mem::take(&mut saved.incidents),
         predictions: std::mem::take(&mut saved.predictions),
         proposals: std::mem::take(&mut saved.proposals),

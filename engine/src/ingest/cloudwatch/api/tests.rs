@@ -18,12 +18,8 @@ fn a_signature_is_the_one_that_botocore_makes() {
             None,
             "test",
         );
-        let service = Service {
-            name: "monitoring",
-            region: "eu-west-1",
-        };
         let headers = super::signature(
-            service,
+            monitoring("eu-west-1"),
             "https://monitoring.eu-west-1.amazonaws.com",
             &[
                 ("content-type", TYPE),
