@@ -133,7 +133,7 @@ impl Config {
             replay: None,
             host_interval_ms: None,
             webhook_base: None,
-            verdict_bytes: 96 << 20,
+            verdict_bytes: 32 << 20,
             queue_samples: 4 << 20,
             max_series: 1_000_000,
             limits: LimitConfig::default(),

@@ -132,6 +132,12 @@ impl Quality {
         self.since.retain(|(own, _), _| *own != slot);
     }
 
+    /// Reads from the cache lines of a slot.
+    #[inline]
+    pub(crate) fn touch(&self, slot: usize) -> u64 {
+        self.series[slot].touch()
+    }
+
     /// Takes in one sample, which came at `arrived`. Changes are appended to `out`.
     ///
     /// # Panics

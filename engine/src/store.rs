@@ -9,6 +9,7 @@ pub mod history;
 pub mod log;
 pub mod models;
 pub mod rollup;
+mod samples;
 pub mod signals;
 pub mod sqlite;
 

@@ -3,7 +3,9 @@
 mod delta;
 mod entity;
 mod points;
+mod verdicts;
 
 pub use delta::diff;
 pub use entity::{EntityTally, entity_kind};
 pub use points::{Verdict, bucketed};
+pub use verdicts::Verdicts;

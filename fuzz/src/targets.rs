@@ -387,7 +387,7 @@ fn history_chunk(bytes: &[u8]) {
         start: NOW,
         end: NOW,
         count: u32::from(u16::from_le_bytes(*head)),
-        bytes: rest.to_vec(),
+        bytes: rest.into(),
     };
     if let Ok(samples) = chunk.samples() {
         assert_eq!(samples.len(), chunk.count as usize);

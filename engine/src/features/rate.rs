@@ -62,6 +62,12 @@ impl Rate {
         }
     }
 
+    /// Reads from its cache lines.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        self.counted.to_bits()
+    }
+
     /// Takes in a sample.
     pub fn observe(&mut self, at: Timestamp, value: f64) -> Rated {
         let at = at.as_millis();

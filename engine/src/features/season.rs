@@ -39,7 +39,9 @@ pub(super) struct Season {
     pub(super) suspicion: Option<Box<Suspicion>>,
 }
 
+/// Every series has some hundreds of these: without the two bytes that would align the next one.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(Rust, packed(2))]
 pub(super) struct Bin {
     pub(super) value: f32,
     pub(super) count: u16,

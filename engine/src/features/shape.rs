@@ -42,6 +42,15 @@ impl Shapes {
         self.shapes[slot] = shape(kind, 0);
     }
 
+    /// Reads from the cache lines of a slot.
+    #[inline]
+    pub(crate) fn touch(&self, slot: usize) -> u64 {
+        match &self.shapes[slot] {
+            Shape::Rate(rate) => rate.touch(),
+            Shape::AsIs | Shape::Silent => 0,
+        }
+    }
+
     /// Takes in a sample: finite, after the last one of its series.
     ///
     /// # Panics

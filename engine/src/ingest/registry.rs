@@ -11,10 +11,13 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Declarations remembered; beyond them the memory starts over, which costs time and nothing else.
 const MAX_DECLARED: usize = 200_000;
 
+/// A map by id.
+pub(crate) type ById<V> = HashMap<SeriesId, V, BuildHasherDefault<IdHasher>>;
+
 /// Series by id. Reads do not exclude each other; a decoder takes one read lock per request.
 #[derive(Debug, Default)]
 pub struct Registry {
-    known: RwLock<HashMap<SeriesId, Arc<SeriesInfo>, BuildHasherDefault<IdHasher>>>,
+    known: RwLock<ById<Arc<SeriesInfo>>>,
     homes: RwLock<Homes>,
     declared: RwLock<Declared>,
     growing: Mutex<Catalog>,
@@ -39,7 +42,7 @@ impl Declared {
 
 /// By which id the place of a series is chosen: that of its entity, since the metrics of an entity are judged jointly.
 #[derive(Debug, Default)]
-pub struct Homes(HashMap<SeriesId, SeriesId, BuildHasherDefault<IdHasher>>);
+pub struct Homes(ById<SeriesId>);
 
 impl Homes {
     /// The id that stands for `series`.
@@ -166,7 +169,7 @@ impl Registry {
 
 /// An id is a hash already: hashing it again would cost more than the look-up.
 #[derive(Clone, Copy, Debug, Default)]
-struct IdHasher(u64);
+pub(crate) struct IdHasher(u64);
 
 impl Hasher for IdHasher {
     fn write_u64(&mut self, id: u64) {

@@ -193,6 +193,12 @@ impl Gate {
         self.troubled = troubled;
     }
 
+    /// Reads from the cache lines of a slot.
+    pub(super) fn touch(&self, slot: usize) -> u64 {
+        let series = &self.series[slot];
+        u64::from(series.masked) + self.quality.touch(slot) + self.shapes.touch(slot)
+    }
+
     /// Takes in a sample as it was stored, which came at `arrived` (`None`: in time). Returns what there is to judge in it, which
     /// goes to [`Gate::observe`].
     pub(super) fn take(

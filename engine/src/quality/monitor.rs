@@ -67,6 +67,11 @@ const _: () = assert!(
 );
 
 impl Monitor {
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        self.bits
+    }
+
     pub(super) fn new(group: u32, step_ms: i64) -> Self {
         Self {
             last_at: i64::MIN,

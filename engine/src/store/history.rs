@@ -7,23 +7,22 @@
 //! Chunks are compressed by `pco`: timestamps as second-order differences, values as floats. Regular timestamps cost
 //! almost nothing, real gauges about one to three bytes a sample; what `compact` puts together about one.
 
+use super::samples::Samples;
 use crate::error::{Error, Result};
 use crate::ingest::RejectReason;
 use crate::ingest::admit::Admit;
 use pco::data_types::Number;
 use pco::standalone::{simple_compress, simple_decompress_into};
 use pco::{ChunkConfig, DeltaSpec};
+use std::sync::Arc;
 use wire::{SeriesId, Timestamp};
 
 /// Open samples at which the oldest are sealed: what a series keeps in memory is mostly these, and small chunks are put together
 /// later (`compact`).
-const FULL: usize = 256;
+const FULL: usize = 192;
 
 /// Samples that stay open when a full series is sealed: the room for late ones.
 const KEEP_OPEN: usize = 64;
-
-/// Samples that room is made for at a time.
-const GROW_BY: usize = 64;
 
 /// In the length of the times: values are whole numbers of a decimal place, which follows in one byte.
 const DECIMAL: u32 = 1 << 31;
@@ -38,7 +37,7 @@ const MOST: usize = 1 << 24;
 const DENSE_LEVEL: usize = 12;
 
 /// Sealed samples kept in memory to recognize retries.
-const KEEP_SEALED: usize = 64;
+const KEEP_SEALED: usize = 32;
 
 /// A run of samples of one series, compressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub struct SealedChunk {
     pub start: Timestamp,
     pub end: Timestamp,
     pub count: u32,
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
 }
 
 impl SealedChunk {
@@ -98,7 +97,7 @@ impl SealedChunk {
             start: samples[0].0,
             end: samples[samples.len() - 1].0,
             count: u32::try_from(samples.len()).expect("a chunk is far below 2^32 samples"),
-            bytes,
+            bytes: bytes.into(),
         }
     }
 
@@ -180,7 +179,7 @@ pub(super) fn unpacked<T: Number>(bytes: &[u8], count: usize) -> Result<Vec<T>, 
 pub struct History {
     series: SeriesId,
     /// Sorted by time; the first `sealed` of them are in a chunk already.
-    samples: Vec<(Timestamp, f64)>,
+    samples: Samples,
     sealed: usize,
     sealed_until: Option<Timestamp>,
     /// Sealed, but not yet known to be in the store.
@@ -192,7 +191,7 @@ impl History {
     pub fn new(series: SeriesId) -> Self {
         Self {
             series,
-            samples: Vec::new(),
+            samples: Samples::new(),
             sealed: 0,
             sealed_until: None,
             unsaved: Vec::new(),
@@ -207,21 +206,26 @@ impl History {
         }
     }
 
+    /// Reads from the cache lines that the next sample needs.
+    pub(crate) fn touch(&self) -> u64 {
+        self.samples.last().map_or(0, |(_, value)| value.to_bits())
+    }
+
     /// Takes a sample if its place is open. O(1) in order, O(open samples) late.
     pub fn insert(&mut self, at: Timestamp, value: f64) -> Admit {
-        let in_order = self.samples.last().is_none_or(|(last, _)| at > *last);
+        let in_order = self.samples.last().is_none_or(|(last, _)| at > last);
         if in_order && self.sealed_until.is_none_or(|until| at > until) {
-            self.make_room();
-            self.samples.push((at, value));
+            self.samples.push(at, value);
             return Admit::InOrder;
         }
-        match self.samples.binary_search_by_key(&at, |(t, _)| *t) {
-            Ok(same) if self.samples[same].1.to_bits() == value.to_bits() => Admit::Refused(RejectReason::Duplicate),
+        match self.samples.search(at) {
+            Ok(same) if self.samples.get(same).1.to_bits() == value.to_bits() => {
+                Admit::Refused(RejectReason::Duplicate)
+            }
             Ok(_) => Admit::Refused(RejectReason::Conflicting),
             Err(_) if self.sealed_until.is_some_and(|until| at <= until) => Admit::Refused(RejectReason::TooOld),
             Err(place) => {
-                self.make_room();
-                self.samples.insert(place, (at, value));
+                self.samples.insert(place, at, value);
                 Admit::OutOfOrder
             }
         }
@@ -240,21 +244,13 @@ impl History {
             return;
         }
         let end = self.samples.len() - keep;
-        let run = &self.samples[self.sealed..end];
-        self.unsaved.push(SealedChunk::new(self.series, run));
+        let run = self.samples.part_of(self.sealed, end);
+        self.unsaved.push(SealedChunk::new(self.series, &run));
         self.sealed_until = Some(run[run.len() - 1].0);
         self.sealed = end;
         let forget = self.sealed.saturating_sub(KEEP_SEALED);
-        self.samples.drain(..forget);
+        self.samples.forget(forget);
         self.sealed -= forget;
-        self.samples.shrink_to_fit();
-    }
-
-    /// Grows by a few samples at a time: twice as much as before, as vectors grow, is most of what a series would take.
-    fn make_room(&mut self) {
-        if self.samples.len() == self.samples.capacity() {
-            self.samples.reserve_exact(GROW_BY);
-        }
     }
 
     /// Chunks that are not yet in the store, oldest first.
@@ -273,8 +269,9 @@ impl History {
     }
 
     /// The newest samples in memory, at most `count`, oldest first.
-    pub fn newest(&self, count: usize) -> &[(Timestamp, f64)] {
-        &self.samples[self.samples.len().saturating_sub(count)..]
+    pub fn newest(&self, count: usize) -> Vec<(Timestamp, f64)> {
+        let len = self.samples.len();
+        self.samples.part_of(len.saturating_sub(count), len)
     }
 
     /// What is in memory between two times, oldest first: open samples and unsaved chunks. The rest is in the store, and
@@ -287,7 +284,7 @@ impl History {
         for chunk in self.unsaved.iter().filter(|c| c.start <= to && c.end >= from) {
             found.extend(chunk.samples()?);
         }
-        found.extend_from_slice(&self.samples);
+        found.extend(self.samples.part_of(0, self.samples.len()));
         found.retain(|(at, _)| (from..=to).contains(at));
         found.sort_by_key(|(at, _)| *at);
         found.dedup_by_key(|(at, _)| *at);
@@ -343,7 +340,7 @@ mod tests {
     #[test]
     fn a_damaged_chunk_is_an_error() {
         let mut chunk = SealedChunk::new(ID, &[(Timestamp(1), 1.0), (Timestamp(2), 2.0)]);
-        chunk.bytes.truncate(6);
+        chunk.bytes = Arc::from(&chunk.bytes[..6]);
         assert!(matches!(chunk.samples(), Err(Error::Corrupt { .. })));
     }
 

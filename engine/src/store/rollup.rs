@@ -7,6 +7,7 @@
 use super::history::{decimal, packed, unpacked};
 use crate::error::{Error, Result};
 use pco::ChunkConfig;
+use std::sync::Arc;
 use wire::{SeriesId, Timestamp};
 
 /// How long a step is.
@@ -90,7 +91,7 @@ pub struct RolledChunk {
     pub end: Timestamp,
     /// Buckets.
     pub count: u32,
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
 }
 
 impl RolledChunk {
@@ -114,7 +115,7 @@ impl RolledChunk {
             start,
             end,
             count: u32::try_from(buckets.len()).expect("a chunk is far below 2^32 buckets"),
-            bytes,
+            bytes: bytes.into(),
         }
     }
 
@@ -130,7 +131,7 @@ impl RolledChunk {
     }
 
     fn read(&self) -> Result<Vec<Bucket>, String> {
-        let mut rest = self.bytes.as_slice();
+        let mut rest = &*self.bytes;
         let mut part = || -> Result<&[u8], String> {
             let (length, after) = rest.split_first_chunk::<4>().ok_or("chunk is too short")?;
             let (part, after) = after
@@ -338,7 +339,7 @@ mod tests {
     fn a_damaged_chunk_is_an_error() {
         let buckets = rolled(Level::Hour, &[(Timestamp(0), 1.0)]);
         let mut chunk = RolledChunk::new(ID, Level::Hour, (Timestamp(0), Timestamp(0)), &buckets);
-        chunk.bytes.truncate(9);
+        chunk.bytes = Arc::from(&chunk.bytes[..9]);
         assert!(matches!(chunk.buckets(), Err(Error::Corrupt { .. })));
     }
 

@@ -4,19 +4,19 @@ use crate::detect::{Detection, Expected, SignalState};
 use wire::Timestamp;
 use wire::series::{MemberVote, SeriesPoint, Votes};
 
-/// What the detector said of one past sample, in 24 bytes: kept for the newest samples of every series so that a chart
-/// shows the verdicts that were given, not ones recomputed later.
+/// What the detector said of one past sample: kept for the newest samples of every series ([`super::Verdicts`]) so that a chart shows
+/// the verdicts that were given, not ones recomputed later.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verdict {
     pub at: Timestamp,
-    expected: f32,
+    pub(super) expected: f32,
     /// Half width of the band; negative if there was no baseline yet.
-    half_band: f32,
-    score: u8,
-    members: [u8; MEMBERS],
+    pub(super) half_band: f32,
+    pub(super) score: u8,
+    pub(super) members: [u8; MEMBERS],
     /// Bits 0..=3: members that voted. Bits 4..=7: members that were evaluated. Bit 8: anomaly. Bit 9: a provisional signal.
     /// Bits 10 and 11: a simple detector was asked, and voted; its score is the detection's.
-    flags: u16,
+    pub(super) flags: u16,
 }
 
 const MEMBERS: usize = 4;

@@ -14,7 +14,8 @@ use crate::learn::{Thresholds, TrackRecord};
 use crate::pipeline::coordinator::{REPLAY_SOURCE, Restored, TRAINED_AT};
 use crate::pipeline::message::{Past, Sealed, ShardMessage};
 use crate::series::{Catalog, SeriesInfo, SeriesKind, family_of, home_of};
-use crate::store::log::{Batch, Record};
+use crate::store::history::SealedChunk;
+use crate::store::log::{Batch, Position, Record};
 use crate::store::rollup::Level;
 use crate::store::{Change, Saved, Store};
 use crate::topology::edge_of;
@@ -33,6 +34,9 @@ const LEARN_SAMPLES: usize = 4096;
 
 /// What came before those is averaged over this time: enough for the shape of days and weeks.
 const THINNED_MS: i64 = 5 * 60 * 1000;
+
+/// Chunks that go to the store together: few enough to hold in memory while all series seal at once.
+const LOT: usize = 1024;
 
 /// Reads the store. What a recording left is forgotten if it is replayed again.
 pub(super) async fn load(store: &dyn Store, config: &Config, now: Timestamp) -> Result<(Saved, Restored)> {
@@ -338,27 +342,43 @@ impl Engine {
             answers.push(self.ask_to_seal(shard, everything, 0).await?);
         }
         drop(nobody);
-        let mut chunks = Vec::new();
-        let mut ends = vec![Vec::new(); self.shards.len()];
-        for (shard, (mut answer, ends)) in answers.into_iter().zip(&mut ends).enumerate() {
+        let mut lot = Vec::with_capacity(LOT);
+        for (shard, mut answer) in answers.into_iter().enumerate() {
             loop {
                 let part = answer.await.map_err(|_| gone())?;
-                ends.extend(part.chunks.iter().map(|chunk| (chunk.series, chunk.end)));
-                chunks.extend(part.chunks);
+                for chunk in part.chunks {
+                    lot.push((shard, chunk));
+                    if lot.len() == LOT {
+                        self.keep_sealed(&mut lot, None).await?;
+                    }
+                }
                 let Some(next) = part.next else { break };
                 answer = self.ask_to_seal(shard, everything, next).await?;
             }
         }
-        if chunks.is_empty() && checkpoint.is_none() {
+        if lot.is_empty() && checkpoint.is_none() {
             return Ok(());
         }
-        self.store.seal(&chunks, checkpoint).await?;
-        for (shard, ends) in ends.into_iter().enumerate() {
-            self.to_shard(shard, ShardMessage::Saved { ends }).await?;
-        }
+        // The checkpoint is with the last of them: what comes before it is in the log until then.
+        self.keep_sealed(&mut lot, checkpoint).await?;
         if let Some(checkpoint) = checkpoint {
             self.log.remove_before(checkpoint)?;
             self.expire().await?;
+        }
+        Ok(())
+    }
+
+    /// Moves chunks, each with its shard, to the store, and tells the shards that they are there.
+    async fn keep_sealed(&self, lot: &mut Vec<(usize, SealedChunk)>, checkpoint: Option<Position>) -> Result<()> {
+        let mut ends = vec![Vec::new(); self.shards.len()];
+        let mut chunks = Vec::with_capacity(lot.len());
+        for (shard, chunk) in lot.drain(..) {
+            ends[shard].push((chunk.series, chunk.end));
+            chunks.push(chunk);
+        }
+        self.store.seal(&chunks, checkpoint).await?;
+        for (shard, ends) in ends.into_iter().enumerate().filter(|(_, ends)| !ends.is_empty()) {
+            self.to_shard(shard, ShardMessage::Saved { ends }).await?;
         }
         Ok(())
     }

@@ -10,21 +10,20 @@ use crate::detect::{Detection, Detector, SignalState, Why};
 use crate::error::Result;
 use crate::features::rates;
 use crate::ingest::admit::Admit;
+use crate::ingest::registry::ById;
 use crate::pipeline::gate::Gate;
 use crate::pipeline::message::{About, Clocks, Sealed, Slice};
 use crate::predict::limits::known_limit;
 use crate::predict::{Limit, forecast};
 use crate::series::{SeriesInfo, SeriesKind, set_kind};
 use crate::store::history::History;
-use crate::view::Verdict;
-use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use crate::view::{Verdict, Verdicts};
 use std::sync::Arc;
 use wire::series::{Evidence, Health, SeriesSummary};
 use wire::{SeriesId, Timestamp};
 
 /// Fewest verdicts kept for a series, however many series there are.
-const MIN_VERDICTS: usize = 60;
+const MIN_VERDICTS: usize = 48;
 
 /// Most verdicts kept for a series, however few there are.
 const MAX_VERDICTS: usize = 4096;
@@ -65,8 +64,7 @@ pub(super) struct Series {
     history: History,
     /// Its place in a histogram or summary.
     link: Option<Link>,
-    /// Oldest first.
-    verdicts: VecDeque<Verdict>,
+    verdicts: Verdicts,
     /// `None` until the first value has told what is usual.
     limit: Option<Option<Limit>>,
     seen: u64,
@@ -86,7 +84,7 @@ impl Series {
             source,
             history,
             link,
-            verdicts: VecDeque::new(),
+            verdicts: Verdicts::default(),
             limit: None,
             seen: 0,
             last: None,
@@ -159,13 +157,13 @@ impl Series {
     }
 
     /// The newest values as they are shown, at most `count`: the rates of a counter, else what is stored.
-    fn newest(&self, count: usize, step_ms: i64) -> Cow<'_, [(Timestamp, f64)]> {
+    fn newest(&self, count: usize, step_ms: i64) -> Vec<(Timestamp, f64)> {
         if self.info.kind != SeriesKind::Counter {
-            return Cow::Borrowed(self.history.newest(count));
+            return self.history.newest(count);
         }
-        let mut found = rates(self.history.newest(count + 1), step_ms).unwrap_or_default();
+        let mut found = rates(&self.history.newest(count + 1), step_ms).unwrap_or_default();
         found.drain(..found.len().saturating_sub(count));
-        Cow::Owned(found)
+        found
     }
 
     /// The last value as it is shown.
@@ -183,10 +181,7 @@ impl Series {
         }
         self.detection = Some(*detection);
         self.judgement = Some(judgement);
-        self.verdicts.push_back(Verdict::new(detection));
-        while self.verdicts.len() > capacity {
-            self.verdicts.pop_front();
-        }
+        self.verdicts.push(&Verdict::new(detection), capacity);
     }
 
     /// What the detector says of the last sample, what context makes of it, and what is wrong with the data.
@@ -251,7 +246,7 @@ impl Series {
 /// All series of a shard: those that are judged by the detector's slot, and the others.
 #[derive(Debug)]
 pub(super) struct SeriesTable {
-    places: HashMap<SeriesId, Place>,
+    places: ById<Place>,
     series: Vec<Series>,
     /// `None` where one has come to be judged.
     kept: Vec<Option<Kept>>,
@@ -261,7 +256,7 @@ pub(super) struct SeriesTable {
 impl SeriesTable {
     pub(super) fn new(verdict_bytes: usize) -> Self {
         Self {
-            places: HashMap::new(),
+            places: ById::default(),
             series: Vec::new(),
             kept: Vec::new(),
             verdict_bytes,
@@ -270,6 +265,14 @@ impl SeriesTable {
 
     pub(super) fn place(&self, id: SeriesId) -> Option<Place> {
         self.places.get(&id).copied()
+    }
+
+    /// Reads from the cache lines that the next sample of a series needs.
+    pub(super) fn touch(&self, place: Place) -> u64 {
+        match place {
+            Place::Judged(slot) => self.series[slot].seen + self.series[slot].history.touch(),
+            Place::Kept(index) => self.kept_at(index).history.touch(),
+        }
     }
 
     /// Takes a sample into history, if its place there is open; and says of which family the series is a member.
@@ -344,7 +347,7 @@ impl SeriesTable {
 
     /// Verdicts that each series may keep, so that all together stay within the budget.
     pub(super) fn verdict_capacity(&self) -> usize {
-        let each = self.verdict_bytes / self.series.len().max(1) / size_of::<Verdict>();
+        let each = self.verdict_bytes / self.series.len().max(1) / Verdicts::BYTES;
         each.clamp(MIN_VERDICTS, MAX_VERDICTS)
     }
 
@@ -353,8 +356,7 @@ impl SeriesTable {
         let (history, verdicts) = match self.place(id)? {
             Place::Judged(slot) => {
                 let series = self.series(slot);
-                let shown = series.verdicts.iter().filter(|v| (from..=to).contains(&v.at));
-                (&series.history, shown.copied().collect())
+                (&series.history, series.verdicts.between(from, to))
             }
             Place::Kept(index) => (&self.kept_at(index).history, Vec::new()),
         };

@@ -8,6 +8,7 @@ use crate::store::log::Position;
 use crate::store::rollup::{Extent, Level, RolledChunk, rolled};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
+use std::sync::Arc;
 use wire::{SeriesId, Timestamp};
 
 impl SqliteStore {
@@ -203,7 +204,7 @@ async fn put_chunk(transaction: &mut Transaction<'_, Sqlite>, chunk: &SealedChun
         .bind(chunk.start.as_millis())
         .bind(chunk.end.as_millis())
         .bind(i64::from(chunk.count))
-        .bind(&chunk.bytes)
+        .bind(&*chunk.bytes)
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -218,7 +219,7 @@ async fn put_rollup(transaction: &mut Transaction<'_, Sqlite>, chunk: &RolledChu
     .bind(chunk.start.as_millis())
     .bind(chunk.end.as_millis())
     .bind(i64::from(chunk.count))
-    .bind(&chunk.bytes)
+    .bind(&*chunk.bytes)
     .execute(&mut **transaction)
     .await?;
     Ok(())
@@ -231,7 +232,7 @@ fn chunk(row: &SqliteRow) -> Result<SealedChunk> {
         start: Timestamp(row.try_get("start_ms")?),
         end: Timestamp(row.try_get("end_ms")?),
         count: count(row, "chunks", series)?,
-        bytes: row.try_get("bytes")?,
+        bytes: bytes(row)?,
     })
 }
 
@@ -243,8 +244,12 @@ fn rollup(row: &SqliteRow, level: Level) -> Result<RolledChunk> {
         start: Timestamp(row.try_get("start_ms")?),
         end: Timestamp(row.try_get("end_ms")?),
         count: count(row, "rollups", series)?,
-        bytes: row.try_get("bytes")?,
+        bytes: bytes(row)?,
     })
+}
+
+fn bytes(row: &SqliteRow) -> Result<Arc<[u8]>> {
+    Ok(Arc::from(row.try_get::<&[u8], _>("bytes")?))
 }
 
 fn count(row: &SqliteRow, table: &str, series: SeriesId) -> Result<u32> {
