@@ -213,9 +213,18 @@ async fn what_is_not_there_is_not_found(seats: &Seats) {
             severity: None,
         },
         Command::Snooze {
-            incident: nobody,
+            incident: nobody.clone(),
             until: None,
         },
+        Command::Merge {
+            incident: nobody.clone(),
+            into: nobody.clone(),
+        },
+        Command::Split {
+            incident: nobody.clone(),
+            entities: Vec::new(),
+        },
+        Command::Unmerge { incident: nobody },
         Command::TestChannel {
             channel: "nobody's".to_owned(),
         },

@@ -134,6 +134,8 @@ pub enum CorrelateError {
         state: &'static str,
         wanted: &'static str,
     },
-    #[error("incident {id} went into {other}: look there")]
+    #[error("incident {id} went into {other}: look there, or part them again")]
     Merged { id: IncidentId, other: IncidentId },
+    #[error("{0}")]
+    Senseless(String),
 }

@@ -1,9 +1,11 @@
-//! Who depends on whom, found in what comes anyway: spans, the metrics of service graphs and meshes, and those of clients.
+//! Who depends on whom, found in what comes anyway: spans, the metrics of service graphs and meshes, those of clients and of
+//! connections, and labels that say where something runs.
 //!
-//! Pure: no clock, no store. [`edge_of`] looks at the labels of a new series; [`SpanGraph`] joins the spans of a caller with those of
+//! Pure: no clock, no store. [`edges_of`] looks at the labels of a new series; [`SpanGraph`] joins the spans of a caller with those of
 //! whom it called; [`EdgeBook`] keeps what is known of each dependency: who says so, since when, how often it was seen.
 
 mod book;
+mod placement;
 mod series;
 mod spans;
 
@@ -11,14 +13,21 @@ mod spans;
 mod tests;
 
 pub use book::{EdgeBook, MAX_EDGES};
-pub use series::edge_of;
 pub use spans::{Peer, SpanGraph, SpanLink, peer_of};
 
 use wire::EntityId;
+use wire::series::SeriesInfo;
 use wire::topology::{Edge, EdgeSource, EntityKind};
 
 /// Longest name of an entity that is believed.
 const MAX_NAME: usize = 256;
+
+/// The dependencies that a series tells of: on who is called, and on where it runs.
+pub fn edges_of(info: &SeriesInfo) -> Vec<Found> {
+    let mut found = placement::placements_of(info);
+    found.extend(series::edge_of(info));
+    found
+}
 
 /// A dependency that somebody says there is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! `halo bench`: the figures that are promised, measured on this machine. `cargo xtask bench` calls it.
 
 mod baselines;
+mod correlate;
 mod device;
 mod history;
 mod ingest;
@@ -14,6 +15,7 @@ mod process;
 mod server;
 mod simulated;
 mod speed;
+mod storms;
 
 pub(crate) use simulated::alerts_of_known_truth;
 
@@ -29,7 +31,7 @@ use std::sync::Arc;
 /// Arguments of `halo bench`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BenchArgs {
-    /// What to measure; everything but `ingest` if absent.
+    /// What to measure; everything but `ingest` and `storms` if absent.
     #[arg(value_enum)]
     pub name: Option<Bench>,
     /// One JSON object a line instead of a table.
@@ -43,6 +45,8 @@ pub struct BenchArgs {
     pub runs: usize,
     #[command(flatten)]
     pub ingest: ingest::IngestArgs,
+    #[command(flatten)]
+    pub storms: storms::StormArgs,
 }
 
 /// Something that can be measured.
@@ -74,11 +78,15 @@ pub enum Bench {
     Jumpstarter,
     /// Simulated worlds, clean and faulty.
     Simulated,
+    /// Milliseconds of correlation while 10,000 metrics of 1,000 services stray.
+    Correlate,
+    /// Simulated estates of 20 to 500 services in which several things fail at once.
+    Storms,
     /// Everything about detection: simulated, nab, smd, jumpstarter.
     Detect,
 }
 
-const ALL: [Bench; 12] = [
+const ALL: [Bench; 13] = [
     Bench::Http,
     Bench::HotPath,
     Bench::Decomposition,
@@ -86,6 +94,7 @@ const ALL: [Bench; 12] = [
     Bench::Autoencoder,
     Bench::History,
     Bench::Start,
+    Bench::Correlate,
     Bench::Petshop,
     Bench::Nab,
     Bench::Smd,
@@ -223,6 +232,9 @@ pub fn run(args: &BenchArgs) -> Result<Report> {
     if args.name != Some(Bench::Ingest) {
         args.ingest.must_be_absent()?;
     }
+    if args.name != Some(Bench::Storms) {
+        args.storms.must_be_absent()?;
+    }
     let data = Data {
         root: args.data.clone(),
     };
@@ -252,6 +264,8 @@ fn measure(bench: Bench, data: &Data, args: &BenchArgs) -> Result<Report> {
         Bench::Start => Ok(speed::start(runs)?.into()),
         Bench::Detect => unreachable!("it has been replaced by what it stands for"),
         Bench::Simulated => simulated::report(&Arc::new(Models::bundled()?)),
+        Bench::Correlate => Ok(correlate::figures(runs)),
+        Bench::Storms => Ok(storms::report(&Arc::new(Models::bundled()?), args.storms)),
         Bench::Petshop if !data.has("petshop/high_traffic/cases.json") => Ok(data.missing("petshop")),
         Bench::Nab if !data.has("nab/index.json") => Ok(data.missing("nab")),
         Bench::Petshop => Ok(petshop_figures(&petshop::run(data, &Arc::new(Models::bundled()?))?)),

@@ -4,7 +4,7 @@ use crate::alert::{PostedAlert, Silence};
 use crate::incident::{Severity, Verdict};
 use crate::status::Role;
 use crate::topology::{Deploy, Edge};
-use crate::{IncidentId, ProposalId, Timestamp};
+use crate::{EntityId, IncidentId, ProposalId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// An order.
@@ -53,6 +53,20 @@ pub enum Command {
         incident: IncidentId,
         #[serde(default)]
         until: Option<Timestamp>,
+    },
+    /// Two open incidents are one: the members of `incident` go into `into`.
+    Merge {
+        incident: IncidentId,
+        into: IncidentId,
+    },
+    /// An incident is two: the members of these entities become one of their own.
+    Split {
+        incident: IncidentId,
+        entities: Vec<EntityId>,
+    },
+    /// Takes back that an incident went into another one.
+    Unmerge {
+        incident: IncidentId,
     },
     /// Sends an example over a channel. The answer begins with the delivery's id; what becomes of it is among the deliveries.
     TestChannel {
@@ -108,6 +122,9 @@ impl Command {
             | Self::Comment { .. }
             | Self::SetSeverity { .. }
             | Self::Snooze { .. }
+            | Self::Merge { .. }
+            | Self::Split { .. }
+            | Self::Unmerge { .. }
             | Self::TestChannel { .. }
             | Self::Feedback { .. }
             | Self::RecordDeploy { .. }

@@ -158,4 +158,7 @@ pub struct IncidentDetail {
     /// The graph around the incident, as of its last change.
     pub topology: Topology,
     pub proposals: Vec<ProposalId>,
+    /// The older incident that took its members.
+    #[serde(default)]
+    pub merged_into: Option<IncidentId>,
 }

@@ -18,6 +18,9 @@ pub enum EntityKind {
     Function,
     Client,
     Process,
+    Pod,
+    Zone,
+    Region,
 }
 
 /// A node of the topology graph.
@@ -60,6 +63,12 @@ pub enum EdgeSource {
     Mesh,
     /// Metrics of the client.
     Client,
+    /// Metrics of connections.
+    Connections,
+    /// Metrics of Kubernetes' objects.
+    Kubernetes,
+    /// Labels that say where something runs.
+    Placement,
 }
 
 /// What is known of a dependency.

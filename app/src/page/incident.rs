@@ -1,6 +1,7 @@
 //! One incident: what happened, why, whom it touches, what can be done.
 
 mod evidence;
+mod grouping;
 mod manage;
 mod story;
 mod told;
@@ -11,6 +12,7 @@ use crate::format;
 use crate::state::remote::{remote, slice};
 use crate::state::{Live, live};
 use evidence::{Evidence, Members, Proposals};
+use grouping::Grouping;
 use leptos::prelude::*;
 use leptos_router::components::A;
 use leptos_router::hooks::use_params_map;
@@ -79,6 +81,7 @@ fn Content(detail: Memo<Option<IncidentDetail>>, summary: Memo<Option<IncidentSu
                 <super::topology::Around detail />
                 <Causes causes=slice(detail, |d| d.causes.clone()) />
                 <Manage summary />
+                <Grouping detail />
                 <Told summary />
                 <Timeline entries=slice(detail, |d| d.timeline.clone())>
                     <Comment summary />

@@ -205,6 +205,9 @@ fn kind_word(kind: EntityKind) -> &'static str {
         EntityKind::Function => "function",
         EntityKind::Client => "client",
         EntityKind::Process => "process",
+        EntityKind::Pod => "pod",
+        EntityKind::Zone => "zone",
+        EntityKind::Region => "region",
     }
 }
 

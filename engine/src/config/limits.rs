@@ -5,6 +5,7 @@
 //! max_series = 1000000            # of all sources together
 //! max_series_per_source = 800000
 //! max_series_per_metric = 50000   # of one source; above it only what is known goes on
+//! max_series_per_tenant = 500000  # the label `tenant`; from whatever source
 //! max_labels = 128                # of a series
 //! max_label_name_bytes = 1024
 //! max_label_value_bytes = 16384
@@ -71,6 +72,7 @@ pub struct RawLimits {
     pub max_series: Option<usize>,
     pub max_series_per_source: Option<usize>,
     pub max_series_per_metric: Option<usize>,
+    pub max_series_per_tenant: Option<usize>,
     pub max_labels: Option<usize>,
     pub max_label_name_bytes: Option<usize>,
     pub max_label_value_bytes: Option<usize>,
@@ -105,6 +107,7 @@ pub(super) fn limits(raw: &RawLimits, config: &mut Config, problems: &mut Vec<St
     // Whoever lowers the total alone means the others no higher.
     limits.series.per_source = limits.series.per_source.min(limits.series.total);
     limits.series.per_metric = limits.series.per_metric.min(limits.series.total);
+    limits.series.per_tenant = limits.series.per_tenant.min(limits.series.total);
     let series = &mut limits.series;
     set(
         "max_series_per_source",
@@ -117,6 +120,12 @@ pub(super) fn limits(raw: &RawLimits, config: &mut Config, problems: &mut Vec<St
         raw.max_series_per_metric,
         (1, ANY),
         &mut series.per_metric,
+    );
+    set(
+        "max_series_per_tenant",
+        raw.max_series_per_tenant,
+        (1, ANY),
+        &mut series.per_tenant,
     );
     let request = &mut limits.request;
     set("max_labels", raw.max_labels, (1, 10_000), &mut request.max_labels);
@@ -194,7 +203,7 @@ mod tests {
     fn what_is_said_is_done() {
         assert_eq!(config("").unwrap().limits, LimitConfig::default());
         let said = config(
-            "max_series = 900\nmax_series_per_metric = 70\nmax_labels = 9\nmax_label_value_bytes = 99\n\
+            "max_series = 900\nmax_series_per_metric = 70\nmax_series_per_tenant = 80\nmax_labels = 9\nmax_label_value_bytes = 99\n\
              max_request_mb = 2\nmax_samples_per_sec = 5000\nmax_memory_mb = 512\nmin_free_disk_mb = 0\n\
              max_connections = 100\nread_timeout_secs = 5\nretention_days = 3\nretention_minutes_days = 4\nqueue_samples = 20000\n",
         )
@@ -204,6 +213,7 @@ mod tests {
             total: 900,
             per_source: 900,
             per_metric: 70,
+            per_tenant: 80,
         };
         assert_eq!(
             (limits.series, said.max_series, said.queue_samples),
@@ -231,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_named() {
-        let text = "max_series = 0\nmax_series_per_source = 0\nmax_series_per_metric = 0\nmax_labels = 0\n\
+        let text = "max_series = 0\nmax_series_per_source = 0\nmax_series_per_metric = 0\nmax_series_per_tenant = 0\nmax_labels = 0\n\
                     max_label_name_bytes = 0\nmax_label_value_bytes = 99999999\nqueue_samples = 1\nmax_connections = 1\n\
                     read_timeout_secs = 0\nretention_days = 0\n";
         let Err(Error::Config(problems)) = config(text) else {
@@ -242,6 +252,7 @@ mod tests {
             "max_series",
             "max_series_per_source",
             "max_series_per_metric",
+            "max_series_per_tenant",
             "max_labels",
             "max_label_name_bytes",
             "max_label_value_bytes",

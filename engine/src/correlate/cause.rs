@@ -12,6 +12,9 @@
 //! Load goes the other way: what a callee suffers because a caller sends more is the caller's doing. So blame also walks up,
 //! from an entity whose traffic rose to the callers whose own traffic rose with it.
 //!
+//! What nothing is measured of (a partner's service, a zone) can be the cause, too: of what its dependents keep it gets the more the
+//! more of them stray, and the better they agree on when.
+//!
 //! Published relatives: MAD-score graph traversal (Hardt et al., CLeaR 2024), MicroRank's personalized walk, BARO's
 //! robust scoring for the metric inside the entity.
 
@@ -19,6 +22,7 @@ use super::columns::{Column, Columns};
 use super::evidence::{Evidence, class_weight};
 use super::graph::CallGraph;
 use super::kind::kind_of;
+use super::relation::{SUSPECT_SHARE, Suspect, suspects};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::series::MetricClass;
 use wire::topology::{Deploy, EntityKind};
@@ -38,6 +42,14 @@ const MAX_GAPS: usize = 2;
 const MIN_SHARE: f64 = 0.05;
 /// Rounds of the walk; what still moves then stays where it is.
 const MAX_ROUNDS: usize = 64;
+/// The part of the blame that something takes which nothing is measured of, if all that depend on it stray at once.
+const UNSEEN: f64 = 0.9;
+/// What only one depends on is as often that one itself.
+const UNSEEN_BY_ONE: f64 = 0.3;
+/// So many who stray at once with something that they all depend on stray because of it.
+const SHARED_FROM: usize = 3;
+/// At once: in so many cells of the grid.
+const TOGETHER_BINS: i64 = 5;
 /// A deploy this long before the onset makes its entity suspect.
 const DEPLOY_MS: i64 = 30 * 60_000;
 
@@ -50,6 +62,8 @@ pub(super) struct Input<'a> {
     pub scope: &'a BTreeSet<EntityId>,
     /// Those of them that may be the cause.
     pub candidates: &'a BTreeSet<EntityId>,
+    /// Entities that have metrics.
+    pub reporting: &'a BTreeSet<EntityId>,
     pub deploys: &'a [Deploy],
     pub from: Timestamp,
     pub to: Timestamp,
@@ -67,8 +81,10 @@ pub(super) struct Ranking {
 #[derive(Clone, Debug)]
 pub(super) struct Ranked {
     pub entity: EntityId,
-    /// The series that shows it best.
+    /// The series that shows it best; of something that nothing is measured of, that of a dependent.
     pub series: SeriesId,
+    /// How many of its dependents stray, of how many, where that is all there is to see of it.
+    pub seen_by: Option<(usize, usize)>,
     /// Share of the blame, 0..1; all shares add up to 1.
     pub score: f64,
     pub onset: Timestamp,
@@ -92,8 +108,10 @@ pub(super) fn rank(input: &Input<'_>) -> Ranking {
         .iter()
         .map(|entity| explanations(input.graph, &columns, &entities, entity))
         .collect();
+    let shares = with_shared(input.graph, &columns, &entities, shares);
     let shares = with_load(input.graph, &columns, &entities, shares);
-    let kept = walk(injected, &shares);
+    let mut kept = walk(injected, &shares);
+    let unseen = blame_unseen(input, &columns, &entities, &mut kept);
     let symptom_onset = symptom.and_then(|s| columns.best(s)).map(|c| c.onset);
     // An endpoint that only its callers measure repeats what they see: the service behind it tells more.
     let telling = |(u, share): &(usize, f64)| share * kind_factor(entities[*u]);
@@ -109,6 +127,7 @@ pub(super) fn rank(input: &Input<'_>) -> Ranking {
             Some(Ranked {
                 entity: (*entity).clone(),
                 series: column.series,
+                seen_by: None,
                 score: kept[i] * factor,
                 onset: column.onset,
                 explained_by: shares[i]
@@ -120,6 +139,7 @@ pub(super) fn rank(input: &Input<'_>) -> Ranking {
             })
         })
         .collect();
+    causes.extend(unseen);
     let total: f64 = causes.iter().map(|c| c.score).sum();
     if total > 0.0 {
         for cause in &mut causes {
@@ -182,6 +202,91 @@ fn explanations(
         factor *= PER_GAP;
     }
     found.into_iter().collect()
+}
+
+/// Raises what is explained by something that several depend on and that strays as they do: when most of those who run on a host are
+/// slow at once, it is the host, however little its own metrics look like theirs.
+fn with_shared(
+    graph: &CallGraph,
+    columns: &Columns<'_>,
+    entities: &[&EntityId],
+    mut shares: Vec<Vec<(usize, f64)>>,
+) -> Vec<Vec<(usize, f64)>> {
+    for (u, shared) in entities.iter().enumerate() {
+        let all = graph.callers(shared);
+        let dependents: Vec<usize> = all
+            .iter()
+            .filter_map(|caller| entities.binary_search(&caller).ok())
+            .collect();
+        let part = dependents.len() as f64 / all.len().max(1) as f64;
+        let Some(onset) = columns.best(shared).map(|column| column.onset) else {
+            continue;
+        };
+        if dependents.len() < SHARED_FROM || part < SUSPECT_SHARE {
+            continue;
+        }
+        let near = |at: Timestamp| at.millis_since(onset).abs() <= TOGETHER_BINS * columns.bin_ms;
+        let at_once: Vec<usize> = dependents
+            .iter()
+            .copied()
+            .filter(|v| columns.best(entities[*v]).is_some_and(|column| near(column.onset)))
+            .collect();
+        let agreement = at_once.len() as f64 / dependents.len() as f64;
+        let least = UNSEEN * part * agreement * agreement;
+        for v in at_once {
+            match shares[v].binary_search_by_key(&u, |(to, _)| *to) {
+                Ok(place) => shares[v][place].1 = shares[v][place].1.max(least),
+                Err(place) if least >= MIN_SHARE => shares[v].insert(place, (u, least)),
+                Err(_) => {}
+            }
+        }
+    }
+    shares
+}
+
+/// Gives what nothing is measured of its part of the blame that its dependents keep.
+fn blame_unseen(input: &Input<'_>, columns: &Columns<'_>, entities: &[&EntityId], kept: &mut [f64]) -> Vec<Ranked> {
+    let strays = |entity: &EntityId| entities.binary_search(&entity).is_ok();
+    let mut found: BTreeMap<EntityId, Suspect> = BTreeMap::new();
+    for entity in entities {
+        for suspect in suspects(input.graph, entity, strays, |e| input.reporting.contains(e), 1) {
+            found.entry(suspect.entity.clone()).or_insert(suspect);
+        }
+    }
+    let ranked = found.into_values().filter_map(|suspect| {
+        let of = |dependent: &EntityId| {
+            let at = entities.binary_search(&dependent).ok()?;
+            Some((at, columns.best(dependent)?))
+        };
+        let seen: Vec<(usize, &Column<'_>)> = suspect.dependents.iter().filter_map(of).collect();
+        let (_, best) = seen
+            .iter()
+            .max_by(|(_, a), (_, b)| a.weighted_contrast().total_cmp(&b.weighted_contrast()))?;
+        let onset = seen.iter().map(|(_, column)| column.onset).min()?;
+        let together = seen
+            .iter()
+            .filter(|(_, column)| column.onset.millis_since(onset) <= TOGETHER_BINS * columns.bin_ms);
+        let agreement = together.count() as f64 / seen.len() as f64;
+        let most = if seen.len() > 1 { UNSEEN } else { UNSEEN_BY_ONE };
+        let share = most * suspect.share * agreement * agreement;
+        let mut score = 0.0;
+        for (at, _) in &seen {
+            score += kept[*at] * share;
+            kept[*at] *= 1.0 - share;
+        }
+        let all = (suspect.dependents.len() as f64 / suspect.share).round() as usize;
+        Some(Ranked {
+            series: best.series,
+            seen_by: Some((suspect.dependents.len(), all)),
+            score,
+            onset,
+            explained_by: None,
+            deploy: None,
+            contrast: best.contrast,
+            entity: suspect.entity,
+        })
+    });
+    ranked.collect()
 }
 
 /// Adds the way up: an entity's trouble, as far as it is load, goes to the callers that send it, and comes down to it no more.

@@ -1,5 +1,6 @@
 //! The state of one lane: evidence, graph, incidents, and the rules by which anomalies become incidents.
 
+mod grouping;
 mod judgement;
 mod orders;
 mod placement;
@@ -34,6 +35,8 @@ pub struct Correlator {
     dirty: BTreeMap<IncidentId, ChangeKind>,
     /// Incidents whose cause is to be ranked again.
     rerank: BTreeSet<IncidentId>,
+    /// Entities that have metrics of their own: where nothing is heard of another, that means nothing.
+    reporting: BTreeSet<EntityId>,
     /// Sources of which some entity is in the call graph.
     mapped_sources: BTreeSet<String>,
     /// When series became anomalous lately, for the storm breaker.
@@ -59,6 +62,7 @@ impl Correlator {
             pending: BTreeMap::new(),
             dirty: BTreeMap::new(),
             rerank: BTreeSet::new(),
+            reporting: BTreeSet::new(),
             mapped_sources: BTreeSet::new(),
             joins: VecDeque::new(),
         }
@@ -91,13 +95,20 @@ impl Correlator {
             return;
         };
         let apart = a.last_anomaly.millis_since(b.last_anomaly).abs();
-        if a.id != b.id && apart <= self.join_gap(a.step_ms.max(b.step_ms)) {
+        if a.id != b.id && !a.kept_apart.contains(&b.id) && apart <= self.join_gap(a.step_ms.max(b.step_ms)) {
             let (older, younger) = by_age(a, b);
             self.merge(&older, &younger);
         } else if a.id == b.id {
             let id = a.id.clone();
             self.rerank.insert(id.clone());
             self.touch(&id, ChangeKind::Updated);
+        }
+    }
+
+    /// Learns that an entity has metrics of its own.
+    pub fn reports(&mut self, entity: &EntityId) {
+        if !self.reporting.contains(entity) {
+            self.reporting.insert(entity.clone());
         }
     }
 
@@ -117,6 +128,9 @@ impl Correlator {
     /// Takes one detection in: every anomaly, and weak deviations as evidence for the ranking.
     pub fn observe(&mut self, observation: &Observation) {
         let series = observation.detection.series;
+        if observation.has_samples {
+            self.reports(&observation.info.entity);
+        }
         if self.graph.knows(&observation.info.entity) {
             self.mapped_sources.insert(observation.source.to_string());
         }

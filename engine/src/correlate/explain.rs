@@ -2,10 +2,11 @@
 //!
 //! Every number comes from a detection, every name from the input. Prose is made from templates; nothing is guessed.
 
+mod around;
 mod words;
 
 pub(super) use words::joined;
-use words::{capitalized, change, change_since, kept_quiet, relative, unexplained};
+use words::{capitalized, change, change_since, dependents_stray, kept_quiet, relative, unexplained};
 
 use super::cause::{Ranked, Ranking};
 use super::evidence::{Evidence, Track};
@@ -16,8 +17,7 @@ use super::severity::user_facing;
 use super::text::{clock, count, duration, list, metric_name, percent, value};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::incident::{Cause, Claim, Member};
-use wire::series::Health;
-use wire::topology::{Entity, EntityKind, Topology};
+use wire::topology::EntityKind;
 use wire::{EntityId, Timestamp};
 
 /// Below this probability the ranking is shown, but no single cause is named.
@@ -26,8 +26,6 @@ const MIN_CONFIDENCE: f64 = 0.52;
 const TELLING: f64 = 0.2;
 /// Causes told, at most.
 const MAX_CAUSES: usize = 10;
-/// Entities in the graph of an incident, at most.
-const MAX_ENTITIES: usize = 200;
 
 /// What the sentences are made from.
 #[derive(Debug)]
@@ -92,6 +90,14 @@ impl Context<'_> {
     }
 
     fn why(&self, cause: &Ranked, track: &Track) -> String {
+        if let Some(seen) = cause.seen_by {
+            return format!(
+                "nothing is measured of it, but {}, first {} at {}",
+                dependents_stray(seen),
+                track.info.entity,
+                clock(cause.onset)
+            );
+        }
         let mut reason = format!(
             "{} at {}; {} of the deviation seen in this incident leads here",
             change_since(track, cause.onset),
@@ -159,7 +165,10 @@ impl Context<'_> {
         let Some(track) = self.evidence.tracks.get(&first.series) else {
             return incident.story.cause.clone();
         };
-        let change = change_since(track, first.onset);
+        let change = match first.seen_by {
+            Some(seen) => dependents_stray(seen),
+            None => change_since(track, first.onset),
+        };
         if incident.cause.is_none() {
             let second = ranking.causes.get(1);
             let text = match second {
@@ -396,57 +405,6 @@ impl Context<'_> {
         chosen.into_iter().rev().collect()
     }
 
-    fn topology(&self, incident: &Incident) -> Topology {
-        let members = &incident.entities;
-        let mut shown = members.clone();
-        shown.extend(incident.story.path.iter().cloned());
-        shown.extend(incident.causes.iter().take(3).map(|c| c.entity.clone()));
-        for entity in members {
-            shown.extend(self.graph.callees(entity));
-        }
-        shown.extend(incident.blast_radius.iter().cloned());
-        let shown: BTreeSet<EntityId> = if shown.len() > MAX_ENTITIES {
-            members
-                .iter()
-                .cloned()
-                .chain(shown.difference(members).cloned())
-                .take(MAX_ENTITIES)
-                .collect()
-        } else {
-            shown
-        };
-        let edges = self.graph.edges_among(&shown);
-        let strayed: BTreeSet<&EntityId> = self.evidence.tracks.values().map(|t| &t.info.entity).collect();
-        let mut own: BTreeMap<&EntityId, Vec<&Member>> = BTreeMap::new();
-        for member in incident.members.values() {
-            own.entry(&member.entity).or_default().push(member);
-        }
-        let entities = shown
-            .iter()
-            .map(|id| {
-                let own = own.get(id).map_or(&[][..], Vec::as_slice);
-                let health = match (own.is_empty(), strayed.contains(id)) {
-                    (false, _) => Health::Anomalous,
-                    (true, true) => Health::Watch,
-                    (true, false) => Health::Unknown,
-                };
-                let anomalous = u32::try_from(own.len()).unwrap_or(u32::MAX);
-                Entity {
-                    id: id.clone(),
-                    kind: kind_of(id),
-                    health,
-                    score: own.iter().map(|m| m.score).fold(0.0, f32::max),
-                    series: anomalous,
-                    anomalous_series: anomalous,
-                    last_at: own.iter().map(|m| m.last).max(),
-                    source: incident.source.clone(),
-                    incident: (!own.is_empty()).then(|| incident.id.clone()),
-                }
-            })
-            .collect();
-        Topology { entities, edges }
-    }
-
     fn title(&self, incident: &Incident) -> String {
         let others = incident
             .entities
@@ -465,6 +423,8 @@ impl Context<'_> {
         let change = first
             .series
             .and_then(|s| match self.evidence.tracks.get(&s) {
+                // Nothing is measured of the cause itself.
+                Some(track) if track.info.entity != first.entity => Some("who depends on it deviates".to_owned()),
                 Some(track) => Some(change_since(track, first.onset)),
                 None => incident.members.get(&s).map(|m| self.member_change(incident, m)),
             })

@@ -70,6 +70,9 @@ pub struct Incident {
     /// A person's word on how bad it is; it counts more than what is computed.
     #[serde(default)]
     pub set_severity: Option<Severity>,
+    /// A person said that these are not the same.
+    #[serde(default)]
+    pub kept_apart: BTreeSet<IncidentId>,
     /// A person re-opened it: quiet alone does not end it.
     #[serde(default)]
     pub kept_open: bool,
@@ -118,6 +121,7 @@ impl Incident {
             assignee: None,
             snoozed_until: None,
             set_severity: None,
+            kept_apart: BTreeSet::new(),
             kept_open: false,
         }
     }
@@ -186,6 +190,7 @@ impl Incident {
             timeline: self.timeline.clone(),
             topology: self.topology.clone(),
             proposals: Vec::new(),
+            merged_into: self.merged_into.clone(),
         };
         // Nobody is sent to look at samples that there are none of.
         let is_there = |id: &SeriesId| self.members.get(id).is_none_or(|member| member.has_samples);

@@ -148,6 +148,9 @@ fn run(rows_after: usize) -> Option<Vec<Outcome>> {
                 callee: edge[1].as_str().into(),
             });
         }
+        for base in base.values() {
+            correlator.reports(&base.info.entity);
+        }
         let source: Arc<str> = "replay".into();
         for row in issues.rows.iter().filter(|r| r[0] == id).take(rows_after) {
             let at = Timestamp::from_secs(row[1].parse().unwrap());

@@ -16,6 +16,8 @@ pub(super) enum Relation {
     CalledBy(Vec<EntityId>),
     /// Both are called by this entity, which strays as well.
     SharedCaller(EntityId),
+    /// Both depend on this entity, of which nothing is measured; most that depend on it stray.
+    SharedDependency(EntityId),
     /// No call graph covers this source; only the time speaks for it.
     TimeOnly,
 }
@@ -37,18 +39,23 @@ impl Relation {
                 _ => "a member depends on it".to_owned(),
             },
             Self::SharedCaller(caller) => format!("like a member it is called by {caller}, which strays too"),
+            Self::SharedDependency(dependency) => {
+                format!("like a member it depends on {dependency}, which nothing is measured of")
+            }
             Self::TimeOnly => "same minutes; no call graph is known for this source".to_owned(),
         }
     }
 }
 
 /// The tie between `new` and the nearest of `known`, if there is one. `strayed` says which entities have evidence of
-/// their own: a long path counts only over those, a healthy service in the middle separates faults.
+/// their own: a long path counts only over those, a healthy service in the middle separates faults. `reports` says which have
+/// metrics, so that their silence says that they are well.
 pub(super) fn relate(
     graph: &CallGraph,
     new: &EntityId,
     known: &BTreeSet<EntityId>,
     strayed: impl Fn(&EntityId) -> bool,
+    reports: impl Fn(&EntityId) -> bool,
     time_is_enough: bool,
 ) -> Option<Relation> {
     if known.contains(new) {
@@ -69,6 +76,11 @@ pub(super) fn relate(
             (None, up) => up.map(|path| Relation::CalledBy(reversed(path))),
         };
         return path.or_else(|| {
+            let suspect = suspects(graph, new, &strayed, &reports, SUSPECT_FROM).into_iter();
+            let mut shared = suspect.filter(|s| s.dependents.iter().any(|dependent| known.contains(dependent)));
+            if let Some(shared) = shared.next() {
+                return Some(Relation::SharedDependency(shared.entity));
+            }
             let mut callers = graph.callers(new).into_iter().filter(|caller| strayed(caller));
             callers
                 .find(|caller| graph.callees(caller).iter().any(|sibling| known.contains(sibling)))
@@ -76,6 +88,49 @@ pub(super) fn relate(
         });
     }
     (time_is_enough && !known.iter().any(|k| graph.knows(k))).then_some(Relation::TimeOnly)
+}
+
+/// Something of which nothing is measured, and what is known of it by who depends on it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Suspect {
+    pub(super) entity: EntityId,
+    /// Those who depend on it and stray, sorted.
+    pub(super) dependents: Vec<EntityId>,
+    /// The part that they are of all who depend on it, 0..1.
+    pub(super) share: f64,
+}
+
+/// Of those who depend on something that nothing is measured of, so many must stray, and this part: what is shared is then more
+/// probably at fault than each of them by itself.
+const SUSPECT_FROM: usize = 2;
+pub(super) const SUSPECT_SHARE: f64 = 0.5;
+
+/// The direct dependencies of `entity` of which nothing is measured, and which fail if who depends on them is asked: `from` of them
+/// at least.
+pub(super) fn suspects(
+    graph: &CallGraph,
+    entity: &EntityId,
+    strayed: impl Fn(&EntityId) -> bool,
+    reports: impl Fn(&EntityId) -> bool,
+    from: usize,
+) -> Vec<Suspect> {
+    let silent = graph.callees(entity).into_iter().filter(|callee| !reports(callee));
+    let found = silent.map(|callee| {
+        let all = graph.callers(&callee);
+        let count = all.len().max(1);
+        let dependents: Vec<EntityId> = all
+            .into_iter()
+            .filter(|caller| caller == entity || strayed(caller))
+            .collect();
+        Suspect {
+            share: dependents.len() as f64 / count as f64,
+            entity: callee,
+            dependents,
+        }
+    });
+    found
+        .filter(|suspect| suspect.dependents.len() >= from && suspect.share >= SUSPECT_SHARE)
+        .collect()
 }
 
 /// `web-1` for `web-1/postgres`.
@@ -122,6 +177,7 @@ mod tests {
             &new.into(),
             &BTreeSet::from([known.into()]),
             |e| strayed.contains(&e.as_str()),
+            |e| !e.as_str().starts_with("partner"),
             edges.is_empty(),
         );
         assert_eq!(relation.map(|r| r.reason()).as_deref(), expected, "{new} and {known}");
@@ -144,6 +200,25 @@ mod tests {
             &["f"],
             Some("like a member it is called by f, which strays too"),
         );
+        let shared: &[(&str, &str)] = &[("a", "partner"), ("b", "partner"), ("c", "partner"), ("d", "partner")];
+        check(
+            shared,
+            "a",
+            "b",
+            &["b"],
+            Some("like a member it depends on partner, which nothing is measured of"),
+        );
+        check(shared, "a", "b", &[], None);
+        let wide: &[(&str, &str)] = &[
+            ("a", "partner"),
+            ("b", "partner"),
+            ("c", "partner"),
+            ("d", "partner"),
+            ("e", "partner"),
+        ];
+        check(wide, "a", "b", &["b"], None);
+        let measured: &[(&str, &str)] = &[("a", "db"), ("b", "db")];
+        check(measured, "a", "b", &["b"], None);
         check(chain, "h/nginx", "h", &[], Some("runs on the same host as h"));
         check(chain, "https://a", "https://b", &[], None);
         check(

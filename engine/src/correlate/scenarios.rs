@@ -236,6 +236,118 @@ fn independent_faults_at_the_same_time_stay_apart() {
     assert_eq!(causes, ["index", "warehouse"]);
 }
 
+/// Both hurt the same caller, one a while after the other.
+#[test]
+fn faults_that_share_a_caller_stay_apart() {
+    let mut world = World::new(SHOP);
+    world.play(
+        24,
+        &[
+            ("index", "latency", 60.0, 0),
+            ("search", "latency", 40.0, 0),
+            ("web", "latency", 20.0, 0),
+            ("payments-db", "latency", 60.0, 12),
+            ("payments", "latency", 40.0, 12),
+            ("checkout", "latency", 30.0, 12),
+        ],
+    );
+    let mut causes: Vec<&str> = world
+        .correlator
+        .incidents()
+        .filter(|i| i.merged_into.is_none())
+        .filter_map(|i| i.cause.as_ref().map(|c| c.as_str()))
+        .collect();
+    causes.sort_unstable();
+    assert_eq!(causes, ["index", "payments-db"]);
+}
+
+#[test]
+fn a_partner_that_nothing_is_measured_of_can_be_the_cause() {
+    let edges = [
+        ("web", "cart"),
+        ("web", "orders"),
+        ("cart", "partner"),
+        ("orders", "partner"),
+    ];
+    let mut world = World::new(&edges);
+    for entity in ["web", "cart", "orders"] {
+        world.correlator.reports(&entity.into());
+    }
+    world.play(
+        8,
+        &[
+            ("cart", "latency", 40.0, 0),
+            ("orders", "latency", 40.0, 0),
+            ("web", "latency", 20.0, 0),
+        ],
+    );
+    let incident = world.only();
+    assert_eq!(incident.causes[0].entity.as_str(), "partner", "{:?}", incident.causes);
+    assert!(
+        incident.causes[0]
+            .reason
+            .starts_with("nothing is measured of it, but all 2 that depend on it deviate"),
+        "{}",
+        incident.causes[0].reason
+    );
+}
+
+#[test]
+fn people_part_and_join_incidents_and_take_it_back() {
+    let mut world = World::new(SHOP);
+    let fault = [
+        ("index", "latency", 30.0, 0),
+        ("search", "latency", 30.0, 0),
+        ("web", "latency", 20.0, 0),
+    ];
+    world.play(8, &fault);
+    let old = world.only().id.clone();
+    let now = world.now;
+    let web = BTreeSet::from(["web".into()]);
+    let all: BTreeSet<_> = world.only().entities.clone();
+    for (entities, problem) in [
+        (BTreeSet::new(), "not all and not none"),
+        (all, "not all and not none"),
+        (BTreeSet::from(["mars".into()]), "mars is no member"),
+    ] {
+        let refused = world.correlator.split(&old, &entities, "ann", now).unwrap_err();
+        assert!(refused.to_string().contains(problem), "{refused}");
+    }
+    let [new, left] = world.correlator.split(&old, &web, "ann", now).unwrap();
+    assert_eq!((new.kind, left.kind), (ChangeKind::Opened, ChangeKind::Updated));
+    assert_eq!((new.incident.members.len(), left.incident.members.len()), (1, 2));
+    assert_eq!(new.incident.cause.as_ref().map(|c| c.as_str()), Some("web"));
+    // What a person has parted stays parted, though the graph connects it.
+    world.play(
+        4,
+        &[
+            ("web", "errors", 30.0, 0),
+            ("search", "latency", 30.0, 0),
+            ("web", "latency", 20.0, 0),
+        ],
+    );
+    let new = new.incident.id;
+    assert!(
+        world
+            .correlator
+            .incident(&new)
+            .is_some_and(|i| i.is_open() && i.members.len() == 2)
+    );
+    assert!(world.correlator.incident(&old).is_some_and(|i| i.members.len() == 2));
+    let now = world.now;
+    let [into, from] = world.correlator.merge_by(&new, &old, "ann", now).unwrap();
+    assert_eq!((into.incident.members.len(), from.kind), (4, ChangeKind::Merged));
+    assert_eq!(from.incident.merged_into, Some(old.clone()));
+    let [own, rest] = world.correlator.unmerge(&new, "ann", now).unwrap();
+    assert_eq!(
+        (own.kind, own.incident.members.len(), rest.incident.members.len()),
+        (ChangeKind::Reopened, 2, 2)
+    );
+    assert!(own.incident.is_open() && own.incident.timeline.iter().any(|e| e.text.contains("apart from")));
+    let again = world.correlator.unmerge(&new, "ann", now).unwrap_err();
+    assert!(matches!(again, CorrelateError::Senseless(_)), "{again}");
+}
+
 #[test]
 fn an_echo_reopens_and_a_later_fault_does_not() {
     let mut world = World::new(SHOP);

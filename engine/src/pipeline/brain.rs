@@ -7,8 +7,8 @@ use crate::correlate::{CorrelateConfig, Correlator, IncidentChange, IncidentIds,
 use crate::features::Outlook;
 use crate::predict::{Limit, PredictConfig, PredictionChange, PredictionIds, Predictor};
 use crate::series::SeriesInfo;
-use wire::Timestamp;
 use wire::topology::{Deploy, Edge};
+use wire::{EntityId, Timestamp};
 
 /// Settings of the stages after detection.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +50,11 @@ impl Brain {
     /// A dependency became known.
     pub fn declare_edge(&mut self, edge: Edge) {
         self.correlator.declare_edge(edge);
+    }
+
+    /// An entity has metrics of its own.
+    pub fn reports(&mut self, entity: &EntityId) {
+        self.correlator.reports(entity);
     }
 
     /// A version went live.

@@ -359,6 +359,11 @@ impl Coordinator {
     /// The shards reported.
     pub(crate) fn tallied(&mut self, tally: Tally) {
         self.tally = tally;
+        for (entity, entry) in &self.tally.entities {
+            if let Some(lane) = self.lanes.get_mut(&LaneName::of(&entry.source)) {
+                lane.brain.reports(entity);
+            }
+        }
     }
 
     /// Moves every lane on, and proposes remedies for what is new.

@@ -107,6 +107,7 @@ impl Lane {
         let slot = self.detector.add_series(&info);
         debug_assert_eq!(slot, self.series.len(), "slots are given in order");
         self.gate.add_series(&mut self.detector, slot, &info, &self.source);
+        self.brain.reports(&info.entity);
         self.series.push(LaneSeries {
             limit: None,
             info: Arc::new(info),

@@ -1,7 +1,7 @@
 //! Series that explode: a label with another value for each request, user or build makes series without end.
 //!
-//! Limits on series are kept here, for all sources, for one source and for one metric of a source, so that what explodes is cut
-//! off before it takes the room of others. Series that are known go on; new ones of the offender are refused, and a [`Finding`]
+//! Limits on series are kept here, for all sources, for one source, for one metric of a source and for one tenant (the label
+//! [`TENANT_LABEL`]), so that what explodes is cut off before it takes the room of others. Series that are known go on; new ones of the offender are refused, and a [`Finding`]
 //! names the label to look at: the one with the most distinct values. Those are estimated by HyperLogLog (Flajolet et al. 2007,
 //! 256 registers, standard error 6.5 %), of metrics with many series alone, so that a series costs a few bytes here.
 //!
@@ -22,6 +22,9 @@ const SKETCHED_FROM: usize = 64;
 /// Labels of a metric whose values are counted.
 const SKETCHED_LABELS: usize = 64;
 
+/// The label that says to which tenant a series belongs. Series without it belong to none, and to no limit of one.
+pub const TENANT_LABEL: &str = "tenant";
+
 /// How many series there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeriesLimits {
@@ -31,6 +34,8 @@ pub struct SeriesLimits {
     pub per_source: usize,
     /// Of one metric of one source.
     pub per_metric: usize,
+    /// Of one tenant, from whatever source.
+    pub per_tenant: usize,
 }
 
 impl Default for SeriesLimits {
@@ -39,6 +44,7 @@ impl Default for SeriesLimits {
             total: 1_000_000,
             per_source: 800_000,
             per_metric: 50_000,
+            per_tenant: 500_000,
         }
     }
 }
@@ -47,6 +53,7 @@ impl Default for SeriesLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     Metric,
+    Tenant,
     Source,
     Total,
     /// The process uses as much memory as it may.
@@ -109,6 +116,8 @@ pub struct Cardinality {
     limits: SeriesLimits,
     total: usize,
     sources: BTreeMap<Arc<str>, Source>,
+    /// Series of each.
+    tenants: HashMap<Box<str>, usize>,
 }
 
 impl Cardinality {
@@ -118,6 +127,7 @@ impl Cardinality {
             limits,
             total: 0,
             sources: BTreeMap::new(),
+            tenants: HashMap::new(),
         }
     }
 
@@ -127,6 +137,14 @@ impl Cardinality {
         for info in added {
             self.total += 1;
             known.series += 1;
+            if let Some(tenant) = tenant_of(info) {
+                match self.tenants.get_mut(tenant) {
+                    Some(series) => *series += 1,
+                    None => {
+                        self.tenants.insert(tenant.into(), 1);
+                    }
+                }
+            }
             let metric = match known.metrics.get_mut(info.metric.as_str()) {
                 Some(metric) => metric,
                 None => known.metrics.entry(info.metric.as_str().into()).or_default(),
@@ -141,6 +159,7 @@ impl Cardinality {
         let known = self.sources.get(source);
         let (mut total, mut of_source) = (self.total, known.map_or(0, |known| known.series));
         let mut of_metric: HashMap<String, usize> = HashMap::new();
+        let mut of_tenant: HashMap<String, usize> = HashMap::new();
         let mut cut: BTreeMap<(Scope, String), Cut> = BTreeMap::new();
         for info in new {
             let series = match of_metric.get_mut(&info.metric) {
@@ -152,8 +171,16 @@ impl Cardinality {
                     of_metric.entry(info.metric.clone()).or_insert(before)
                 }
             };
+            let mut of_its_tenant = tenant_of(&info).map(|tenant| {
+                let known = || self.tenants.get(tenant).copied().unwrap_or_default();
+                (tenant, of_tenant.get(tenant).copied().unwrap_or_else(known))
+            });
             let over = if *series >= self.limits.per_metric {
                 Some((Scope::Metric, info.metric.clone(), *series))
+            } else if let Some((tenant, there)) = of_its_tenant
+                && there >= self.limits.per_tenant
+            {
+                Some((Scope::Tenant, tenant.to_owned(), there))
             } else if of_source >= self.limits.per_source {
                 Some((Scope::Source, String::new(), of_source))
             } else if total >= self.limits.total {
@@ -163,13 +190,16 @@ impl Cardinality {
             } else {
                 None
             };
-            if let Some((scope, metric, there)) = over {
+            if let Some((scope, name, there)) = over {
                 judged.refused.insert(info.id, scope);
-                let cut = cut.entry((scope, metric)).or_default();
+                let cut = cut.entry((scope, name)).or_default();
                 cut.refused += 1;
                 cut.series = there as u64;
             } else {
                 *series += 1;
+                if let Some((tenant, there)) = of_its_tenant.take() {
+                    of_tenant.insert(tenant.to_owned(), there + 1);
+                }
                 of_source += 1;
                 total += 1;
                 judged.taken.push(info);
@@ -177,7 +207,7 @@ impl Cardinality {
         }
         judged.findings = cut
             .into_iter()
-            .map(|((scope, metric), cut)| self.finding(source, scope, &metric, cut))
+            .map(|((scope, name), cut)| self.finding(source, scope, &name, cut))
             .collect();
         judged
     }
@@ -187,22 +217,25 @@ impl Cardinality {
         self.sources.get(source).map_or(0, |known| known.series)
     }
 
-    fn finding(&self, source: &str, scope: Scope, metric: &str, cut: Cut) -> Finding {
+    /// `name`: of the metric or the tenant.
+    fn finding(&self, source: &str, scope: Scope, name: &str, cut: Cut) -> Finding {
         let empty = Source::default();
         let known = self.sources.get(source).unwrap_or(&empty);
         let (metric, label, values) = match scope {
-            Scope::Metric => named(metric, known.metrics.get(metric)),
-            Scope::Source | Scope::Total | Scope::Memory => known.most(),
+            Scope::Metric => named(name, known.metrics.get(name)),
+            Scope::Tenant | Scope::Source | Scope::Total | Scope::Memory => known.most(),
         };
         let Cut { refused, series } = cut;
         let (limit, setting) = match scope {
             Scope::Metric => (self.limits.per_metric as u64, "limits.max_series_per_metric"),
+            Scope::Tenant => (self.limits.per_tenant as u64, "limits.max_series_per_tenant"),
             Scope::Source => (self.limits.per_source as u64, "limits.max_series_per_source"),
             Scope::Total => (self.limits.total as u64, "limits.max_series"),
             Scope::Memory => (series, "limits.max_memory_mb"),
         };
         let what = match scope {
             Scope::Metric => format!("new series of {metric} from {source} are refused: it has {series}"),
+            Scope::Tenant => format!("new series of tenant {name} from {source} are refused: it has {series}"),
             Scope::Source => format!("new series from {source} are refused: it has {series}"),
             Scope::Total => format!("new series from {source} are refused: there are {series} of all sources"),
             Scope::Memory => format!("new series from {source} are refused: memory is short with {series} series"),
@@ -279,6 +312,13 @@ impl Source {
             None => (String::new(), None, 0),
         }
     }
+}
+
+fn tenant_of(info: &SeriesInfo) -> Option<&str> {
+    let mut labels = info.labels.iter();
+    labels
+        .find(|(name, _)| name == TENANT_LABEL)
+        .map(|(_, tenant)| tenant.as_str())
 }
 
 fn named(name: &str, metric: Option<&Metric>) -> (String, Option<String>, u64) {

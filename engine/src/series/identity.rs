@@ -154,6 +154,14 @@ const DIMENSIONS: &[&str] = &[
 /// exporter that asked for them, or the pod that it runs in; what a service graph counts is the trouble of who is called, and the target is
 /// the collector.
 pub fn entity_of<'a>(label: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
+    if let Some(object) = label("__name__").and_then(|name| name.strip_prefix("kube_")) {
+        // What kube-state-metrics tells of an object is that object's, whoever tells it.
+        let kind = object.split('_').next().unwrap_or_default();
+        let own = if kind == "job" { "job_name" } else { kind };
+        if let Some(named) = label(&format!("exported_{own}")).or_else(|| label(own)) {
+            return Some(named);
+        }
+    }
     // An alert has the labels of its metric without the name.
     let is_cloudwatch = label("__name__").is_none_or(|name| name.starts_with("aws_"));
     let dimensions = if is_cloudwatch { DIMENSIONS } else { &[] };

@@ -14,6 +14,9 @@ const KEEP_EVERY_MS: i64 = 10 * 60_000;
 /// One that nobody declared and nobody has seen for so long is forgotten at the next start.
 const FORGET_MS: i64 = 30 * 24 * 3600 * 1000;
 
+/// What runs where changes with every deploy: pods of another day are forgotten sooner.
+const FORGET_PLACE_MS: i64 = 2 * 24 * 3600 * 1000;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct EdgeBook {
@@ -32,7 +35,7 @@ impl EdgeBook {
         let mut book = Self::default();
         for detail in edges {
             let is_declared = detail.sources.contains(&EdgeSource::Declared);
-            if is_declared || now.millis_since(detail.last_seen) <= FORGET_MS {
+            if is_declared || now.millis_since(detail.last_seen) <= memory_ms(&detail.sources) {
                 if let Some(kind) = detail.kind {
                     book.kinds.insert(detail.edge.callee.clone(), kind);
                 }
@@ -40,7 +43,7 @@ impl EdgeBook {
             }
         }
         for (found, at) in found {
-            if now.millis_since(at) <= FORGET_MS {
+            if now.millis_since(at) <= memory_ms(&[found.source]) {
                 book.see(found, at);
             }
         }
@@ -96,5 +99,15 @@ impl EdgeBook {
     pub fn kind(&self, entity: &EntityId, reports: bool) -> Option<EntityKind> {
         let kind = self.kinds.get(entity).copied();
         kind.filter(|kind| !reports || *kind != EntityKind::External)
+    }
+}
+
+/// How long a dependency is known that nobody tells of any more.
+fn memory_ms(sources: &[EdgeSource]) -> i64 {
+    let is_place = |source: &EdgeSource| matches!(source, EdgeSource::Kubernetes | EdgeSource::Placement);
+    if sources.iter().all(is_place) {
+        FORGET_PLACE_MS
+    } else {
+        FORGET_MS
     }
 }

@@ -4,6 +4,8 @@
 //!   `connection_type`.
 //! - Istio's `istio_*`: `source_workload`, `destination_service_name` (standard metrics).
 //! - Linkerd's outbound `request_total` and `tcp_*`: `deployment` (or another workload) and `dst_deployment`, `dst_service`.
+//! - Connections: Cilium's `hubble_*` with `source_workload` and `destination_workload` (or `_app`), and Envoy's
+//!   `envoy_cluster_upstream_*` with `envoy_cluster_name`.
 //! - What clients say by OpenTelemetry's conventions: `http_client_*`, `rpc_client_*`, `db_client_*`, `messaging_client_*` with the
 //!   address or the destination that they call.
 
@@ -23,7 +25,7 @@ const WORKLOADS: [&str; 6] = [
 ];
 
 /// The dependency that a series tells of.
-pub fn edge_of(info: &SeriesInfo) -> Option<Found> {
+pub(super) fn edge_of(info: &SeriesInfo) -> Option<Found> {
     let label = |name: &str| {
         let found = info.labels.iter().find(|(n, _)| n == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
@@ -54,6 +56,25 @@ pub fn edge_of(info: &SeriesInfo) -> Option<Found> {
         let caller = WORKLOADS.iter().find_map(|name| label(name))?;
         let callee = WORKLOADS.iter().find_map(|name| label(&format!("dst_{name}")))?;
         return Found::new(caller, callee, None, EdgeSource::Mesh);
+    }
+    if metric.starts_with("hubble_") {
+        let end = |side: &str| {
+            let names = ["workload", "app", "service"].map(|what| format!("{side}_{what}"));
+            let named = names.iter().find_map(|name| label(name));
+            named
+                .or_else(|| label(side))
+                .filter(|name| !name.starts_with("reserved:"))
+        };
+        return Found::new(end("source")?, end("destination")?, None, EdgeSource::Connections);
+    }
+    if metric.starts_with("envoy_cluster_upstream_") {
+        let cluster = label("envoy_cluster_name")?;
+        // Istio names a cluster `outbound|80||cart.shop.svc.cluster.local`.
+        let callee = match cluster.rsplit_once('|') {
+            Some((_, address)) => address.split_once('.').map_or(address, |(service, _)| service),
+            None => cluster,
+        };
+        return Found::new(info.entity.as_str(), callee, None, EdgeSource::Connections);
     }
     let (kind, callee) = if metric.starts_with("db_client_") {
         let system = label("db_system_name").or_else(|| label("db_system"));

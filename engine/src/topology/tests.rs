@@ -6,7 +6,7 @@ use wire::Timestamp;
 use wire::signal::{SpanKind, SpanRecord, SpanStatus};
 use wire::topology::EdgeDetail;
 
-fn series(text: &str) -> wire::series::SeriesInfo {
+fn series(text: &str) -> SeriesInfo {
     let (name, rest) = text.split_once('{').unwrap();
     let mut labels = vec![("__name__".to_owned(), name.to_owned())];
     for pair in rest.trim_end_matches('}').split(',') {
@@ -20,7 +20,7 @@ fn series(text: &str) -> wire::series::SeriesInfo {
 #[test]
 fn metrics_tell_who_calls_whom() {
     let check = |text: &str, expected: Option<(&str, &str, Option<EntityKind>)>| {
-        let found = edge_of(&series(text));
+        let found = series::edge_of(&series(text));
         let found = found
             .as_ref()
             .map(|f| (f.edge.caller.as_str(), f.edge.callee.as_str(), f.kind));
@@ -71,6 +71,33 @@ fn metrics_tell_who_calls_whom() {
         r#"http_requests_total{service="cart",client="frontend",server="x"}"#,
         None,
     );
+    check(
+        r#"hubble_flows_processed_total{source_workload="web",destination_workload="cart",verdict="FORWARDED"}"#,
+        Some(("web", "cart", None)),
+    );
+    check(
+        r#"hubble_drop_total{source="reserved:world",destination="shop/cart-1"}"#,
+        None,
+    );
+    check(
+        r#"envoy_cluster_upstream_cx_active{service="web",envoy_cluster_name="outbound|80||cart.shop.svc.cluster.local"}"#,
+        Some(("web", "cart", None)),
+    );
+    check(
+        r#"envoy_cluster_upstream_rq_total{service="edge",envoy_cluster_name="payments"}"#,
+        Some(("edge", "payments", None)),
+    );
+}
+
+#[test]
+fn what_is_told_of_an_object_is_the_objects() {
+    let entity = |text: &str| series(text).entity;
+    let pod = r#"kube_pod_container_status_restarts_total{service="kube-state-metrics",pod="cart-1",container="app"}"#;
+    assert_eq!(entity(pod).as_str(), "cart-1");
+    let exported = r#"kube_pod_info{service="kube-state-metrics",pod="kube-state-metrics-0",exported_pod="cart-1"}"#;
+    assert_eq!(entity(exported).as_str(), "cart-1");
+    let job = r#"kube_job_status_failed{job="kube-state-metrics",job_name="backup"}"#;
+    assert_eq!(entity(job).as_str(), "backup");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use engine::pipeline::{IngestReport, Payload};
 use tonic::Code;
 use wire::status::{Identity, Role};
 
-/// Loki's push API. The tenant in `X-Scope-OrgID` is not looked at: there is one.
+/// Loki's push API. The tenant in `X-Scope-OrgID` is not looked at: of series it is a label.
 pub(super) async fn loki(
     State(app): State<App>,
     Extension(identity): Extension<Identity>,

@@ -179,6 +179,15 @@ fn web(args: &TestArgs, _: Duration) -> (Outcome, Tally) {
 }
 
 fn clippy(_: &TestArgs, limit: Duration) -> (Outcome, Tally) {
+    // The fuzzer is a workspace of its own, which nothing here builds: a dependency that its lock lacks would show only there.
+    let mut locked = shell::cargo();
+    locked
+        .current_dir(shell::root().join("fuzz"))
+        .args(["update", "--workspace", "--locked"]);
+    if let (Outcome::Failed(problem), _) = finished(&mut locked, limit) {
+        let hint = "run `cargo update --workspace` in fuzz/, and commit its Cargo.lock";
+        return (Outcome::Failed(format!("{problem}; {hint}")), Tally::default());
+    }
     let mut clippy = shell::cargo();
     clippy
         .args(["clippy", "--locked", "--all-targets"])

@@ -27,6 +27,7 @@ impl Correlator {
                     evidence: &self.evidence,
                     scope: &scope,
                     candidates: &candidates,
+                    reporting: &self.reporting,
                     deploys: &self.deploys,
                     from,
                     to: to.min(now),
@@ -97,6 +98,8 @@ impl Correlator {
             .tracks
             .values()
             .filter(|t| !members.contains(&t.info.entity))
+            // What is another incident's has its cause there.
+            .filter(|t| self.member_of.get(&t.info.id).is_none_or(|home| *home == incident.id))
             .filter(|t| t.points.iter().any(|p| p.at >= from && p.at <= to))
             .map(|t| (&t.info.entity, t))
             .collect();
@@ -115,11 +118,15 @@ impl Correlator {
     }
 }
 
+/// Samples after the start that decide about the cause, at most: what lasts longer than this has begun to be usual to some series and
+/// not to others, so that they no longer look alike.
+const DECIDING_STEPS: i64 = 48;
+
 /// The times whose evidence decides about the cause: from well before the start until a few steps after it. The beginning
 /// tells cause from victim; what comes later only blurs it.
 fn ranking_window(incident: &Incident, now: Timestamp) -> (Timestamp, Timestamp) {
     let step = incident.step_ms.max(1);
     let from = incident.started - (5 * 60_000).max(12 * step);
-    let to = incident.started + (3 * 60_000).max(8 * step);
+    let to = incident.started + (3 * 60_000).clamp(8 * step, DECIDING_STEPS * step);
     (from, to.max(from).min(now.max(to)))
 }

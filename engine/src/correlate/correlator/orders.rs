@@ -7,7 +7,7 @@ use super::Correlator;
 use wire::incident::{IncidentState, Severity, Verdict};
 use wire::{IncidentId, Timestamp};
 
-const OPEN: [IncidentState; 3] = [
+pub(super) const OPEN: [IncidentState; 3] = [
     IncidentState::Open,
     IncidentState::Acknowledged,
     IncidentState::Mitigated,
@@ -207,7 +207,7 @@ impl Correlator {
         self.changed(id, ChangeKind::Feedback)
     }
 
-    fn order(
+    pub(super) fn order(
         &mut self,
         id: &IncidentId,
         wanted: &'static str,
@@ -230,7 +230,7 @@ impl Correlator {
     }
 
     /// Counts a change made by an order and hands the incident out.
-    fn changed(&mut self, id: &IncidentId, kind: ChangeKind) -> Result<IncidentChange, CorrelateError> {
+    pub(super) fn changed(&mut self, id: &IncidentId, kind: ChangeKind) -> Result<IncidentChange, CorrelateError> {
         // The order itself tells of this change; `advance` need not repeat it.
         self.dirty.remove(id);
         let incident = self

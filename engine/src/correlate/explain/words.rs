@@ -25,6 +25,15 @@ pub(super) fn kept_quiet(info: &SeriesInfo, observed: f64, expected: f64, quiet_
     format!("; at about {border} or {side} it would have kept quiet")
 }
 
+/// `4 of the 5 that depend on it deviate`.
+pub(super) fn dependents_stray((stray, all): (usize, usize)) -> String {
+    if stray == all {
+        format!("all {all} that depend on it deviate")
+    } else {
+        format!("{stray} of the {all} that depend on it deviate")
+    }
+}
+
 /// `latency p95 rose from 309 ms to 527 ms`, at its worst from the onset on.
 pub(super) fn change_since(track: &Track, onset: Timestamp) -> String {
     let worst = track

@@ -1,7 +1,7 @@
 //! Orders from people, each checked against the role of who gives it, audited, and answered with a sentence.
 
 use super::{Coordinator, Effect};
-use crate::correlate::{CorrelateError, IncidentChange};
+use crate::correlate::{CorrelateError, Correlator, IncidentChange};
 use crate::detect::SHIPPED_THRESHOLD;
 use crate::pipeline::message::ModelsOrder;
 use crate::topology::Found;
@@ -13,7 +13,7 @@ use wire::query::{ApiError, ErrorKind, Reply};
 use wire::series::MetricClass;
 use wire::status::Identity;
 use wire::topology::EdgeSource;
-use wire::{IncidentId, Timestamp};
+use wire::{EntityId, IncidentId, Timestamp};
 
 /// Longest comment in bytes.
 const MAX_COMMENT: usize = 10_000;
@@ -104,6 +104,26 @@ impl Coordinator {
                 })?;
                 self.incident_order(who, "snooze", change, &note, now, effects)
             }
+            Command::Merge { incident, into } => {
+                let changes = self.on_incident(&incident, |correlator, now| {
+                    correlator.merge_by(&incident, &into, who, now)
+                })?;
+                let note = format!("into {into}");
+                self.regrouped(who, "merge", &incident, &note, changes, now, effects)
+            }
+            Command::Split { incident, entities } => {
+                let entities: BTreeSet<EntityId> = entities.into_iter().collect();
+                let changes = self.on_incident(&incident, |correlator, now| {
+                    correlator.split(&incident, &entities, who, now)
+                })?;
+                let note = format!("into {}", changes[0].incident.id);
+                self.regrouped(who, "split", &incident, &note, changes, now, effects)
+            }
+            Command::Unmerge { incident } => {
+                let changes = self.on_incident(&incident, |correlator, now| correlator.unmerge(&incident, who, now))?;
+                let note = format!("from {}", changes[1].incident.id);
+                self.regrouped(who, "unmerge", &incident, &note, changes, now, effects)
+            }
             Command::TestChannel { channel } => self.test_channel(who, &channel, now, effects)?,
             Command::Feedback {
                 incident,
@@ -170,11 +190,11 @@ impl Coordinator {
     }
 
     /// Runs an order on the lane that owns the incident, at that lane's time.
-    fn on_incident(
+    fn on_incident<T>(
         &mut self,
         id: &IncidentId,
-        order: impl FnOnce(&mut crate::correlate::Correlator, Timestamp) -> Result<IncidentChange, CorrelateError>,
-    ) -> Result<IncidentChange, ApiError> {
+        order: impl FnOnce(&mut Correlator, Timestamp) -> Result<T, CorrelateError>,
+    ) -> Result<T, ApiError> {
         let lane = self
             .lanes
             .values_mut()
@@ -183,6 +203,7 @@ impl Coordinator {
         let now = lane.clock;
         order(&mut lane.brain.correlator, now).map_err(|error| match error {
             CorrelateError::Unknown(_) => ApiError::new(ErrorKind::NotFound, error.to_string()),
+            CorrelateError::Senseless(_) => ApiError::new(ErrorKind::Invalid, error.to_string()),
             CorrelateError::WrongState { .. } | CorrelateError::Merged { .. } => {
                 ApiError::new(ErrorKind::Conflict, error.to_string())
             }
@@ -227,6 +248,25 @@ impl Coordinator {
         effects.push(Effect::SaveIncident(Box::new(change.incident)));
         format!("{id}: {}", past(action))
     }
+
+    /// Keeps and tells what became of incidents that a person merged or parted.
+    fn regrouped(
+        &mut self,
+        who: &str,
+        action: &str,
+        id: &IncidentId,
+        note: &str,
+        changes: [IncidentChange; 2],
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> String {
+        self.audit(now, who, action, id.as_str(), note, effects);
+        for change in changes {
+            self.notifier.changed(&change.incident, Some(who), now);
+            effects.push(Effect::SaveIncident(Box::new(change.incident)));
+        }
+        format!("{id}: {} {note}", past(action))
+    }
 }
 
 /// A name that a person gave; blanks are none.
@@ -249,6 +289,9 @@ fn past(action: &str) -> &'static str {
         "comment" => "comment recorded",
         "set_severity" => "severity set",
         "snooze" => "put off",
+        "merge" => "merged",
+        "split" => "split",
+        "unmerge" => "parted again",
         _ => "feedback recorded",
     }
 }

@@ -307,7 +307,7 @@ pub(super) async fn watch(engine: Arc<Engine>, mut stopped: watch::Receiver<bool
 fn reason(scope: Scope) -> RejectReason {
     match scope {
         Scope::Metric => RejectReason::Cardinality,
-        Scope::Source | Scope::Total => RejectReason::TooManySeries,
+        Scope::Tenant | Scope::Source | Scope::Total => RejectReason::TooManySeries,
         Scope::Memory => RejectReason::OverMemory,
     }
 }

@@ -12,7 +12,7 @@ use crate::pipeline::message::ShardMessage;
 use crate::series::{MetricType, Sample, SeriesInfo, home_of};
 use crate::store::Change;
 use crate::store::log::{Batch, Record};
-use crate::topology::edge_of;
+use crate::topology::edges_of;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use wire::SeriesId;
@@ -192,7 +192,7 @@ impl Engine {
             )
             .await?;
         }
-        let found: Vec<_> = added.iter().filter_map(|info| edge_of(info)).collect();
+        let found: Vec<_> = added.iter().flat_map(|info| edges_of(info)).collect();
         if !found.is_empty() {
             self.orders.send(Order::Edges(found)).await.map_err(|_| gone())?;
         }

@@ -18,7 +18,7 @@ use crate::store::history::SealedChunk;
 use crate::store::log::{Batch, Position, Record};
 use crate::store::rollup::Level;
 use crate::store::{Change, Saved, Store};
-use crate::topology::edge_of;
+use crate::topology::edges_of;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
@@ -102,10 +102,10 @@ pub(super) async fn load(store: &dyn Store, config: &Config, now: Timestamp) -> 
         None => TrackRecord::default(),
     };
     let heard = |id: &SeriesId| saved.sealed_until.get(id).copied().unwrap_or(now);
-    let found = saved
-        .series
-        .iter()
-        .filter_map(|(info, _)| Some((edge_of(info)?, heard(&info.id))));
+    let found = saved.series.iter().flat_map(|(info, _)| {
+        let at = heard(&info.id);
+        edges_of(info).into_iter().map(move |found| (found, at))
+    });
     let restored = Restored {
         found: found.collect(),
         incidents: std::mem::take(&mut saved.incidents),

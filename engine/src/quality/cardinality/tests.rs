@@ -7,6 +7,7 @@ const LIMITS: SeriesLimits = SeriesLimits {
     total: 1000,
     per_source: 800,
     per_metric: 300,
+    per_tenant: 250,
 };
 
 fn series(metric: &str, labels: &[(&str, String)]) -> SeriesInfo {
@@ -108,4 +109,35 @@ fn what_failed_half_way_counts_nothing() {
     for _ in 0..10 {
         assert_eq!(guard.judge("otlp", by_user("a", 0..200), true).taken.len(), 200);
     }
+}
+
+#[test]
+fn a_tenant_takes_no_room_of_another_whatever_it_sends_by() {
+    let of = |tenant: &str, metric: &str, range: std::ops::Range<usize>| -> Vec<SeriesInfo> {
+        let labels = |i: usize| [("tenant", tenant.to_owned()), ("pod", format!("p{i}"))];
+        range.map(|i| series(metric, &labels(i))).collect()
+    };
+    let mut guard = Cardinality::new(LIMITS);
+    assert_eq!(
+        add(&mut guard, "remote_write", of("red", "load", 0..150)).taken.len(),
+        150
+    );
+    let judged = add(&mut guard, "otlp", of("red", "memory", 0..150));
+    assert_eq!((judged.taken.len(), judged.refused.len()), (100, 50));
+    let [finding] = judged.findings.as_slice() else {
+        panic!("one offender: {:?}", judged.findings)
+    };
+    assert_eq!(
+        (finding.scope, finding.series, finding.limit),
+        (Scope::Tenant, 250, 250)
+    );
+    assert!(
+        finding.text.starts_with("new series of tenant red from otlp")
+            && finding.text.contains("max_series_per_tenant"),
+        "{}",
+        finding.text
+    );
+    assert_eq!(add(&mut guard, "otlp", of("blue", "memory", 0..150)).taken.len(), 150);
+    // Who says no tenant has no limit of one.
+    assert_eq!(add(&mut guard, "otlp", by_user("requests", 0..270)).taken.len(), 270);
 }

@@ -48,6 +48,7 @@ async fn an_exploding_label_is_cut_off_told_and_what_is_known_goes_on() {
         total: 1000,
         per_source: 500,
         per_metric: 200,
+        ..SeriesLimits::default()
     };
     let engine = limited(dir.path(), |set| set.series = limits).await;
     let report = engine.ingest("test", by_user(0..150, 0)).await.unwrap();
