@@ -23,6 +23,13 @@ pub enum EntityKind {
     Region,
 }
 
+impl EntityKind {
+    /// Whether others run on it or in it.
+    pub const fn is_place(self) -> bool {
+        matches!(self, Self::Host | Self::Pod | Self::Zone | Self::Region)
+    }
+}
+
 /// A node of the topology graph.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entity {

@@ -47,7 +47,7 @@ const UNSEEN: f64 = 0.9;
 /// What only one depends on is as often that one itself.
 const UNSEEN_BY_ONE: f64 = 0.3;
 /// So many who stray at once with something that they all depend on stray because of it.
-const SHARED_FROM: usize = 3;
+const SHARED_FROM: usize = 2;
 /// At once: in so many cells of the grid.
 const TOGETHER_BINS: i64 = 5;
 /// A deploy this long before the onset makes its entity suspect.

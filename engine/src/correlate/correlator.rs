@@ -105,6 +105,11 @@ impl Correlator {
         }
     }
 
+    /// Learns that others run on or in an entity.
+    pub fn is_place(&mut self, entity: &EntityId) {
+        self.graph.mark_place(entity);
+    }
+
     /// Learns that an entity has metrics of its own.
     pub fn reports(&mut self, entity: &EntityId) {
         if !self.reporting.contains(entity) {

@@ -35,6 +35,8 @@ impl Way {
 pub struct CallGraph {
     graph: StableDiGraph<EntityId, ()>,
     index: BTreeMap<EntityId, NodeIndex>,
+    /// What others run on or in: to depend on it is no call.
+    places: BTreeSet<EntityId>,
 }
 
 impl CallGraph {
@@ -50,6 +52,13 @@ impl CallGraph {
         }
         self.graph.add_edge(caller, callee, ());
         true
+    }
+
+    /// Says that others run on or in an entity, and do not call it.
+    pub fn mark_place(&mut self, entity: &EntityId) {
+        if !self.places.contains(entity) {
+            self.places.insert(entity.clone());
+        }
     }
 
     /// Whether no dependency is known at all.
@@ -87,8 +96,13 @@ impl CallGraph {
         let Some(&node) = self.index.get(entity) else {
             return false;
         };
-        let none = |direction| self.graph.neighbors_directed(node, direction).next().is_none();
-        none(Direction::Incoming) && !none(Direction::Outgoing)
+        let mut callees = self.graph.neighbors_directed(node, Direction::Outgoing);
+        let is_called = self
+            .graph
+            .neighbors_directed(node, Direction::Incoming)
+            .next()
+            .is_some();
+        !is_called && callees.any(|callee| !self.places.contains(&self.graph[callee]))
     }
 
     /// Shortest call path from `caller` down to `callee`, both included; the first by name among equals.
@@ -250,6 +264,14 @@ mod tests {
             g.nearest(&"db".into(), &BTreeSet::from(["web".into()]), Way::Up, 1, |_| true),
             None
         );
+    }
+
+    #[test]
+    fn who_only_runs_somewhere_is_not_where_users_enter() {
+        let mut g = graph(&[("web", "node-1"), ("job", "node-1"), ("web", "cart")]);
+        assert!(g.is_entry(&"job".into()));
+        g.mark_place(&"node-1".into());
+        assert!(g.is_entry(&"web".into()) && !g.is_entry(&"job".into()));
     }
 
     #[test]

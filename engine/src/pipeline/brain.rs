@@ -52,6 +52,11 @@ impl Brain {
         self.correlator.declare_edge(edge);
     }
 
+    /// Others run on or in an entity.
+    pub fn is_place(&mut self, entity: &EntityId) {
+        self.correlator.is_place(entity);
+    }
+
     /// An entity has metrics of its own.
     pub fn reports(&mut self, entity: &EntityId) {
         self.correlator.reports(entity);

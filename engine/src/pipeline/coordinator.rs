@@ -40,7 +40,7 @@ use wire::incident::IncidentDetail;
 use wire::prediction::Prediction;
 use wire::proposal::{AuditEntry, Proposal};
 use wire::status::{Model, Provisional, Replay};
-use wire::topology::{Deploy, Edge, EdgeDetail};
+use wire::topology::{Deploy, Edge, EdgeDetail, EntityKind};
 use wire::{EntityId, IncidentId, PredictionId, Timestamp};
 
 /// A time domain: what shares a clock.
@@ -245,12 +245,15 @@ impl Coordinator {
             troubled: Troubled::default(),
         };
         coordinator.adopt_untold(now);
-        let known: Vec<Edge> = coordinator
+        let known: Vec<(Edge, bool)> = coordinator
             .edge_book
             .edges()
-            .map(|detail| detail.edge.clone())
+            .map(|detail| (detail.edge.clone(), detail.kind.is_some_and(EntityKind::is_place)))
             .collect();
-        for edge in known {
+        for (edge, is_place) in known {
+            if is_place && let Some(lane) = coordinator.lanes.get_mut(&LaneName::Wall) {
+                lane.brain.is_place(&edge.callee);
+            }
             coordinator.declare_edge(LaneName::Wall, edge);
         }
         for deploy in restored.deploys {

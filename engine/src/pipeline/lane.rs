@@ -11,8 +11,8 @@ use crate::predict::Limit;
 use crate::predict::limits::known_limit;
 use crate::series::{SeriesInfo, SeriesKind, set_kind};
 use std::sync::Arc;
-use wire::Timestamp;
 use wire::topology::{Deploy, Edge};
+use wire::{EntityId, Timestamp};
 
 /// Score from which a sample that is not anomalous by itself still counts as evidence when causes are ranked.
 pub const EVIDENCE_SCORE: f32 = 0.5;
@@ -94,6 +94,11 @@ impl Lane {
     /// A dependency became known.
     pub fn declare_edge(&mut self, edge: Edge) {
         self.brain.declare_edge(edge);
+    }
+
+    /// Others run on or in an entity.
+    pub fn declare_place(&mut self, entity: &EntityId) {
+        self.brain.is_place(entity);
     }
 
     /// A version went live.

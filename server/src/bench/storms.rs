@@ -264,6 +264,9 @@ fn play(seed: u64, models: &Arc<Models>) -> Played {
         source: Arc::from("estate"),
     };
     let mut lane = Lane::new(config, Arc::clone(models));
+    for (host, _) in estate.parts().filter(|(_, part)| *part == sim::Part::Host) {
+        lane.declare_place(host);
+    }
     for edge in estate.edges() {
         lane.declare_edge(edge);
     }

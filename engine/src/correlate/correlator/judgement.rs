@@ -122,11 +122,14 @@ impl Correlator {
 /// not to others, so that they no longer look alike.
 const DECIDING_STEPS: i64 = 48;
 
+/// Samples before it that tell what strayed all along, at most.
+const QUIET_STEPS: i64 = 60;
+
 /// The times whose evidence decides about the cause: from well before the start until a few steps after it. The beginning
 /// tells cause from victim; what comes later only blurs it.
 fn ranking_window(incident: &Incident, now: Timestamp) -> (Timestamp, Timestamp) {
     let step = incident.step_ms.max(1);
-    let from = incident.started - (5 * 60_000).max(12 * step);
+    let from = incident.started - (5 * 60_000).clamp(12 * step, QUIET_STEPS * step);
     let to = incident.started + (3 * 60_000).clamp(8 * step, DECIDING_STEPS * step);
     (from, to.max(from).min(now.max(to)))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use wire::Timestamp;
 use wire::alert::{Alert, PostedAlert, Silence};
 use wire::query::{ApiError, ErrorKind};
-use wire::topology::{Deploy, EdgeDetail};
+use wire::topology::{Deploy, EdgeDetail, EntityKind};
 
 /// Changes of a plain call, which names no source.
 const DEPLOYS_SOURCE: &str = "deploys";
@@ -80,7 +80,11 @@ impl Coordinator {
     pub(crate) fn found_edges(&mut self, found: Vec<Found>, now: Timestamp, effects: &mut Vec<Effect>) {
         for found in found {
             let edge = found.edge.clone();
+            let is_place = found.kind.is_some_and(EntityKind::is_place);
             let (is_new, keep) = self.edge_book.see(found, now);
+            if is_place && let Some(lane) = self.lanes.get_mut(&LaneName::Wall) {
+                lane.brain.is_place(&edge.callee);
+            }
             if is_new {
                 self.declare_edge(LaneName::Wall, edge);
             }
