@@ -86,7 +86,7 @@ fn SplitOff(incident: Memo<Option<IncidentId>>, entities: Memo<BTreeSet<EntityId
                 let (name, mark) = (entity.to_string(), format!("split-{entity}"));
                 view! {
                     <button
-                        class="button button--quiet"
+                        class="button button--quiet manage__name"
                         data-testid=mark
                         disabled=move || !live.may_operate()
                         on:click=move |_| split(entity.clone())
@@ -115,7 +115,7 @@ fn MergeInto(incident: Memo<Option<IncidentId>>, others: Memo<Vec<(IncidentId, S
                 let (name, mark) = (into.to_string(), format!("merge-{into}"));
                 view! {
                     <button
-                        class="button button--quiet"
+                        class="button button--quiet manage__name"
                         title=title
                         data-testid=mark
                         disabled=move || !live.may_operate()
