@@ -349,7 +349,6 @@ fn judge(
             let first = incident.causes.first().map(|cause| &cause.entity);
             let weight = |of: usize| {
                 (
-                    shared(incident, of).min(1),
                     usize::from(first == Some(&failures[of].cause)),
                     usize::from(incident.entities.contains(&failures[of].cause)),
                     shared(incident, of),
