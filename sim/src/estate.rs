@@ -23,8 +23,10 @@ const METRICS_MAX: usize = 6;
 /// Of the reads through a cache, how many find what they look for.
 const HITS: f64 = 0.85;
 
-/// A metric that is so much away from what it would have been is touched.
-const TOUCHED: f64 = 0.1;
+/// A metric that is further from what it would have been than the noise is touched.
+const TOUCHED: f64 = 0.03;
+/// What moves nothing as far as this is no failure that anybody could see.
+const FELT: f64 = 0.1;
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -199,7 +201,19 @@ impl Estate {
 
     /// Who strays because of a failure, the cause itself included.
     pub fn touched(&self, failure: &Failure) -> BTreeSet<EntityId> {
-        let mut touched = BTreeSet::from([failure.cause.clone()]);
+        let mut touched = self.moved(failure, TOUCHED);
+        touched.insert(failure.cause.clone());
+        touched
+    }
+
+    /// Whether a failure moves anything far beyond the noise: one that does not is none.
+    pub fn is_felt(&self, failure: &Failure) -> bool {
+        !self.moved(failure, FELT).is_empty()
+    }
+
+    /// Whose metrics a failure moves by more than a share of what they would have been.
+    fn moved(&self, failure: &Failure, least: f64) -> BTreeSet<EntityId> {
+        let mut moved = BTreeSet::new();
         for share in [0.5, 0.95] {
             let at = failure.onset + (failure.duration_ms as f64 * share) as i64;
             let still = vec![0.0; self.plan.nodes.len() * METRICS_MAX];
@@ -209,14 +223,14 @@ impl Estate {
             );
             for ((node, calm), ill) in self.plan.nodes.iter().zip(&calm).zip(&ill) {
                 let differ = node.readings(calm).zip(node.readings(ill)).any(|(calm, ill)| {
-                    ill.is_nan() != calm.is_nan() || (ill - calm).abs() > TOUCHED * calm.abs().max(1.0)
+                    ill.is_nan() != calm.is_nan() || (ill - calm).abs() > least * calm.abs().max(1.0)
                 });
                 if differ {
-                    touched.insert(node.name.clone());
+                    moved.insert(node.name.clone());
                 }
             }
         }
-        touched
+        moved
     }
 
     /// The rows from the start on, without end: a time and a value of each metric, NaN where one is missing. Calling it again gives

@@ -23,6 +23,7 @@ use super::evidence::{Evidence, class_weight};
 use super::graph::CallGraph;
 use super::kind::kind_of;
 use super::relation::{SUSPECT_SHARE, Suspect, suspects};
+use petgraph::stable_graph::NodeIndex;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::series::MetricClass;
 use wire::topology::{Deploy, EntityKind};
@@ -47,9 +48,14 @@ const UNSEEN: f64 = 0.9;
 /// What only one depends on is as often that one itself.
 const UNSEEN_BY_ONE: f64 = 0.3;
 /// So many who stray at once with something that they all depend on stray because of it.
-const SHARED_FROM: usize = 2;
+const SHARED_FROM: usize = 3;
+/// What several run on has no load of its own that could be why: two are enough.
+const SHARED_PLACE_FROM: usize = 2;
 /// At once: in so many cells of the grid.
 const TOGETHER_BINS: i64 = 5;
+/// What is left of the blame of what began after the incident did, and after what users feel most.
+const BEGUN_AFTER: f64 = 0.3;
+const LATE: f64 = 0.6;
 /// A deploy this long before the onset makes its entity suspect.
 const DEPLOY_MS: i64 = 30 * 60_000;
 
@@ -60,11 +66,15 @@ pub(super) struct Input<'a> {
     pub evidence: &'a Evidence,
     /// Entities whose evidence counts.
     pub scope: &'a BTreeSet<EntityId>,
-    /// Those of them that may be the cause.
+    /// Those of them that hurt: what strays beside them explains and is not explained.
+    pub members: &'a BTreeSet<EntityId>,
+    /// Those of the scope that may be the cause.
     pub candidates: &'a BTreeSet<EntityId>,
     /// Entities that have metrics.
     pub reporting: &'a BTreeSet<EntityId>,
     pub deploys: &'a [Deploy],
+    /// What begins later than this follows from something that began before.
+    pub begun_by: Timestamp,
     pub from: Timestamp,
     pub to: Timestamp,
 }
@@ -98,33 +108,39 @@ pub(super) struct Ranked {
 /// Ranks. Deterministic; linear in edges times the pairs of series on them.
 pub(super) fn rank(input: &Input<'_>) -> Ranking {
     let columns = Columns::collect(input.evidence, input.scope, input.from, input.to);
-    let entities: Vec<&EntityId> = columns.by_entity.keys().collect();
+    let entities = &columns.entities;
     if entities.is_empty() {
         return Ranking::default();
     }
-    let injected = inject(input.graph, &columns, &entities);
-    let symptom = best(&injected).map(|i| entities[i]);
-    let shares: Vec<Vec<(usize, f64)>> = entities
-        .iter()
-        .map(|entity| explanations(input.graph, &columns, &entities, entity))
+    let injected = inject(input, &columns);
+    let symptom_onset = best(&injected).map(|place| columns.best(place).onset);
+    let calls = Calls::of(input.graph, &columns);
+    let shares: Vec<Vec<(usize, f64)>> = (0..entities.len())
+        .map(|place| explanations(&calls, &columns, place))
         .collect();
-    let shares = with_shared(input.graph, &columns, &entities, shares);
-    let shares = with_load(input.graph, &columns, &entities, shares);
+    let shares = with_shared(&calls, &columns, shares);
+    let shares = with_load(&calls, &columns, shares);
     let mut kept = walk(injected, &shares);
-    let unseen = blame_unseen(input, &columns, &entities, &mut kept);
-    let symptom_onset = symptom.and_then(|s| columns.best(s)).map(|c| c.onset);
+    let unseen = blame_unseen(input, &columns, &mut kept);
     // An endpoint that only its callers measure repeats what they see: the service behind it tells more.
     let telling = |(u, share): &(usize, f64)| share * kind_factor(entities[*u]);
     let mut causes: Vec<Ranked> = entities
         .iter()
         .enumerate()
         .filter(|(_, entity)| input.candidates.contains(*entity))
-        .filter_map(|(i, entity)| {
-            let column = columns.best(entity)?;
+        .map(|(i, entity)| {
+            let column = columns.best(i);
             let deploy = deploy_before(input.deploys, entity, column.onset, columns.bin_ms);
             let late = symptom_onset.is_some_and(|s| column.onset.millis_since(s) > columns.bin_ms);
-            let factor = kind_factor(entity) * if deploy.is_some() { 1.5 } else { 1.0 } * if late { 0.6 } else { 1.0 };
-            Some(Ranked {
+            let after = if column.onset > input.begun_by {
+                BEGUN_AFTER
+            } else if late {
+                LATE
+            } else {
+                1.0
+            };
+            let factor = kind_factor(entity) * if deploy.is_some() { 1.5 } else { 1.0 } * after;
+            Ranked {
                 entity: (*entity).clone(),
                 series: column.series,
                 seen_by: None,
@@ -136,7 +152,7 @@ pub(super) fn rank(input: &Input<'_>) -> Ranking {
                     .map(|(u, share)| (entities[*u].clone(), *share)),
                 deploy,
                 contrast: column.contrast,
-            })
+            }
         })
         .collect();
     causes.extend(unseen);
@@ -151,12 +167,18 @@ pub(super) fn rank(input: &Input<'_>) -> Ranking {
     Ranking { causes, confidence }
 }
 
-/// Blame that each entity brings in; adds up to 1 if there is any.
-fn inject(graph: &CallGraph, columns: &Columns<'_>, entities: &[&EntityId]) -> Vec<f64> {
-    let mut mass: Vec<f64> = entities
+/// Blame that each member brings in; adds up to 1 if there is any.
+fn inject(input: &Input<'_>, columns: &Columns<'_>) -> Vec<f64> {
+    let graph = input.graph;
+    let mut mass: Vec<f64> = columns
+        .entities
         .iter()
-        .map(|entity| {
-            let strongest = columns.best(entity).map_or(0.0, Column::weighted_contrast);
+        .enumerate()
+        .map(|(place, entity)| {
+            if !input.members.contains(*entity) {
+                return 0.0;
+            }
+            let strongest = columns.best(place).weighted_contrast();
             let entry = if graph.is_entry(entity) { 1.0 } else { INNER_INJECTION };
             let weight = (1.0 + graph.reach(entity, REACH_CAP) as f64).sqrt();
             strongest * strongest * entry * weight
@@ -171,34 +193,96 @@ fn inject(graph: &CallGraph, columns: &Columns<'_>, entities: &[&EntityId]) -> V
     mass
 }
 
-/// The callees of `entity` that deviate too, with how much of its deviation each explains, 0..1.
-fn explanations(
-    graph: &CallGraph,
-    columns: &Columns<'_>,
-    entities: &[&EntityId],
-    entity: &EntityId,
-) -> Vec<(usize, f64)> {
+/// The call graph among the entities of a ranking and the silent ones around them, by number.
+struct Calls<'a> {
+    graph: &'a CallGraph,
+    /// Of each entity the node, if the graph knows it.
+    nodes: Vec<Option<NodeIndex>>,
+    /// Of each node the place of its entity, if it strays.
+    places: Vec<Option<usize>>,
+    /// Of each entity its callees among the entities that are no calls: the processes of a host.
+    parts: Vec<Vec<usize>>,
+}
+
+impl<'a> Calls<'a> {
+    fn of(graph: &'a CallGraph, columns: &Columns<'_>) -> Self {
+        let nodes: Vec<Option<NodeIndex>> = columns.entities.iter().map(|entity| graph.node_of(entity)).collect();
+        let mut places = vec![None; graph.bound()];
+        for (place, node) in nodes.iter().enumerate() {
+            if let Some(node) = node {
+                places[node.index()] = Some(place);
+            }
+        }
+        let parts = (0..columns.entities.len()).map(|place| parts_of(&columns.entities, place));
+        Self {
+            graph,
+            nodes,
+            places,
+            parts: parts.collect(),
+        }
+    }
+
+    /// The entities that call the one at `place`, ascending, and how many call it in all.
+    fn callers(&self, place: usize) -> (Vec<usize>, usize) {
+        let Some(node) = self.nodes[place] else {
+            return (Vec::new(), 0);
+        };
+        let mut callers: Vec<usize> = self
+            .graph
+            .caller_nodes(node)
+            .filter_map(|n| self.places[n.index()])
+            .collect();
+        callers.sort_unstable();
+        (callers, self.graph.caller_nodes(node).count())
+    }
+}
+
+/// The processes of a host (`host/process`), which are what loads it.
+fn parts_of(entities: &[&EntityId], host: usize) -> Vec<usize> {
+    let name = entities[host].as_str();
+    let is_part = |entity: &EntityId| {
+        entity
+            .as_str()
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    // Between `host` and `host/` come names like `host-2`, and nothing that does not begin with `host`.
+    let begins_alike = |entity: &&EntityId| entity.as_str().starts_with(name);
+    let after = entities[host + 1..].iter().take_while(|entity| begins_alike(entity));
+    let parts = after.enumerate().filter(|(_, entity)| is_part(entity));
+    parts.map(|(offset, _)| host + 1 + offset).collect()
+}
+
+/// The callees of the entity at `place` that deviate too, with how much of its deviation each explains, 0..1.
+fn explanations(calls: &Calls<'_>, columns: &Columns<'_>, place: usize) -> Vec<(usize, f64)> {
     let mut found: BTreeMap<usize, f64> = BTreeMap::new();
-    let mut seen = BTreeSet::from([entity.clone()]);
-    let mut level = callees(graph, entities, entity);
+    let mut explain = |callee: usize, factor: f64| {
+        let share = factor * columns.explained(place, callee);
+        if share >= MIN_SHARE {
+            found.entry(callee).or_insert(share);
+        }
+    };
+    for part in &calls.parts[place] {
+        explain(*part, 1.0);
+    }
+    let Some(node) = calls.nodes[place] else {
+        return found.into_iter().collect();
+    };
+    let mut seen = BTreeSet::from([node]);
+    let mut level = vec![node];
     let mut factor = 1.0;
     for _ in 0..=MAX_GAPS {
         let mut silent = Vec::new();
-        for callee in level {
-            if !seen.insert(callee.clone()) {
+        for callee in level.into_iter().flat_map(|node| calls.graph.callee_nodes(node)) {
+            if !seen.insert(callee) {
                 continue;
             }
-            match entities.binary_search(&&callee) {
-                Ok(at) => {
-                    let share = factor * columns.explained(entity, &callee);
-                    if share >= MIN_SHARE {
-                        found.insert(at, share);
-                    }
-                }
-                Err(_) => silent.push(callee),
+            match calls.places[callee.index()] {
+                Some(callee) => explain(callee, factor),
+                None => silent.push(callee),
             }
         }
-        level = silent.iter().flat_map(|s| graph.callees(s)).collect();
+        level = silent;
         factor *= PER_GAP;
     }
     found.into_iter().collect()
@@ -206,30 +290,23 @@ fn explanations(
 
 /// Raises what is explained by something that several depend on and that strays as they do: when most of those who run on a host are
 /// slow at once, it is the host, however little its own metrics look like theirs.
-fn with_shared(
-    graph: &CallGraph,
-    columns: &Columns<'_>,
-    entities: &[&EntityId],
-    mut shares: Vec<Vec<(usize, f64)>>,
-) -> Vec<Vec<(usize, f64)>> {
-    for (u, shared) in entities.iter().enumerate() {
-        let all = graph.callers(shared);
-        let dependents: Vec<usize> = all
-            .iter()
-            .filter_map(|caller| entities.binary_search(&caller).ok())
-            .collect();
-        let part = dependents.len() as f64 / all.len().max(1) as f64;
-        let Some(onset) = columns.best(shared).map(|column| column.onset) else {
-            continue;
+fn with_shared(calls: &Calls<'_>, columns: &Columns<'_>, mut shares: Vec<Vec<(usize, f64)>>) -> Vec<Vec<(usize, f64)>> {
+    for u in 0..columns.entities.len() {
+        let (dependents, all) = calls.callers(u);
+        let part = dependents.len() as f64 / all.max(1) as f64;
+        let from = match calls.graph.is_place(columns.entities[u]) {
+            true => SHARED_PLACE_FROM,
+            false => SHARED_FROM,
         };
-        if dependents.len() < SHARED_FROM || part < SUSPECT_SHARE {
+        if dependents.len() < from || part < SUSPECT_SHARE {
             continue;
         }
+        let onset = columns.best(u).onset;
         let near = |at: Timestamp| at.millis_since(onset).abs() <= TOGETHER_BINS * columns.bin_ms;
         let at_once: Vec<usize> = dependents
             .iter()
             .copied()
-            .filter(|v| columns.best(entities[*v]).is_some_and(|column| near(column.onset)))
+            .filter(|v| near(columns.best(*v).onset))
             .collect();
         let agreement = at_once.len() as f64 / dependents.len() as f64;
         let least = UNSEEN * part * agreement * agreement;
@@ -245,18 +322,18 @@ fn with_shared(
 }
 
 /// Gives what nothing is measured of its part of the blame that its dependents keep.
-fn blame_unseen(input: &Input<'_>, columns: &Columns<'_>, entities: &[&EntityId], kept: &mut [f64]) -> Vec<Ranked> {
-    let strays = |entity: &EntityId| entities.binary_search(&entity).is_ok();
+fn blame_unseen(input: &Input<'_>, columns: &Columns<'_>, kept: &mut [f64]) -> Vec<Ranked> {
+    let strays = |entity: &EntityId| columns.place(entity).is_some();
     let mut found: BTreeMap<EntityId, Suspect> = BTreeMap::new();
-    for entity in entities {
+    for entity in &columns.entities {
         for suspect in suspects(input.graph, entity, strays, |e| input.reporting.contains(e), 1) {
             found.entry(suspect.entity.clone()).or_insert(suspect);
         }
     }
     let ranked = found.into_values().filter_map(|suspect| {
         let of = |dependent: &EntityId| {
-            let at = entities.binary_search(&dependent).ok()?;
-            Some((at, columns.best(dependent)?))
+            let at = columns.place(dependent)?;
+            Some((at, columns.best(at)))
         };
         let seen: Vec<(usize, &Column<'_>)> = suspect.dependents.iter().filter_map(of).collect();
         let (_, best) = seen
@@ -290,19 +367,11 @@ fn blame_unseen(input: &Input<'_>, columns: &Columns<'_>, entities: &[&EntityId]
 }
 
 /// Adds the way up: an entity's trouble, as far as it is load, goes to the callers that send it, and comes down to it no more.
-fn with_load(
-    graph: &CallGraph,
-    columns: &Columns<'_>,
-    entities: &[&EntityId],
-    mut shares: Vec<Vec<(usize, f64)>>,
-) -> Vec<Vec<(usize, f64)>> {
+fn with_load(calls: &Calls<'_>, columns: &Columns<'_>, mut shares: Vec<Vec<(usize, f64)>>) -> Vec<Vec<(usize, f64)>> {
     let mut up = Vec::new();
-    for (u, entity) in entities.iter().enumerate() {
-        for caller in graph.callers(entity) {
-            let Ok(v) = entities.binary_search(&&caller) else {
-                continue;
-            };
-            let share = columns.load_from(&caller, entity);
+    for u in 0..columns.entities.len() {
+        for v in calls.callers(u).0 {
+            let share = columns.load_from(v, u);
             if share >= MIN_SHARE {
                 up.push((u, v, share));
             }
@@ -318,20 +387,6 @@ fn with_load(
         own.retain(|(_, share)| *share >= MIN_SHARE);
     }
     shares
-}
-
-/// Dependencies by calls, and the processes of a host (`host/process`), which are what loads it.
-fn callees(graph: &CallGraph, entities: &[&EntityId], entity: &EntityId) -> Vec<EntityId> {
-    let mut callees = graph.callees(entity);
-    let prefix = format!("{}/", entity.as_str());
-    let start = entities.partition_point(|e| e.as_str() < prefix.as_str());
-    callees.extend(
-        entities[start..]
-            .iter()
-            .take_while(|e| e.as_str().starts_with(&prefix))
-            .map(|e| (*e).clone()),
-    );
-    callees
 }
 
 /// Moves blame down the calls until it rests; returns what each entity keeps.
@@ -363,58 +418,52 @@ fn walk(mut mass: Vec<f64>, shares: &[Vec<(usize, f64)>]) -> Vec<f64> {
 impl Columns<'_> {
     /// How much of `callee`'s trouble is traffic that `caller` sends, 0..1: how alike the traffic of both rose, and how much of the
     /// callee's deviation is traffic.
-    fn load_from(&self, caller: &EntityId, callee: &EntityId) -> f64 {
-        let traffic = |entity: &EntityId| {
-            let columns = self.by_entity.get(entity).map_or(&[][..], Vec::as_slice);
-            columns
-                .iter()
-                .filter(|c| c.info.class == MetricClass::Traffic && c.above)
+    fn load_from(&self, caller: usize, callee: usize) -> f64 {
+        let traffic = |place: usize| {
+            let columns = self.of(place).iter();
+            columns.filter(|c| c.info.class == MetricClass::Traffic && c.above)
         };
         let alike = traffic(callee)
             .flat_map(|u| traffic(caller).map(move |v| (u, v)))
-            .map(|(u, v)| u.strength.regress(&v.strength).1.max(0.0) * (v.contrast / u.contrast.max(1e-9)).min(1.0))
+            .map(|(u, v)| self.correlation(u, v).max(0.0) * (v.contrast / u.contrast.max(1e-9)).min(1.0))
             .fold(0.0, f64::max);
         let rose = traffic(callee).map(|c| c.contrast).fold(0.0, f64::max);
-        let most = self.best(callee).map_or(0.0, |c| c.contrast);
-        alike * (rose / most.max(1e-9)).min(1.0)
+        alike * (rose / self.best(callee).contrast.max(1e-9)).min(1.0)
     }
 
     /// How much of `caller`'s deviation `callee` explains, 0..1: mean over the caller's series, the strongest weighing most.
-    fn explained(&self, caller: &EntityId, callee: &EntityId) -> f64 {
-        let (Some(of_caller), Some(of_callee)) = (self.by_entity.get(caller), self.by_entity.get(callee)) else {
-            return 0.0;
-        };
+    fn explained(&self, caller: usize, callee: usize) -> f64 {
+        let (of_caller, of_callee) = (self.of(caller), self.of(callee));
         let (mut sum, mut weights) = (0.0, 0.0);
         for v in of_caller {
             let weight = (v.peak * class_weight(v.info.class)).powi(2);
             // Another metric speaks only where the same one did not stray at all.
-            let same = of_callee.iter().any(|u| u.info.metric == v.info.metric);
+            let same = of_callee.iter().any(|u| u.metric == v.metric);
             let share = of_callee
                 .iter()
-                .filter(|u| !same || u.info.metric == v.info.metric)
-                .map(|u| explains(v, u))
+                .filter(|u| !same || u.metric == v.metric)
+                .map(|u| self.explains(v, u))
                 .fold(0.0, f64::max);
             sum += weight * share;
             weights += weight;
         }
         if weights > 0.0 { sum / weights } else { 0.0 }
     }
-}
 
-/// How much of `v`'s deviation `u` explains, 0..1.
-fn explains(v: &Column<'_>, u: &Column<'_>) -> f64 {
-    if v.info.metric == u.info.metric {
-        let (slope, correlation) = v.excess.regress(&u.excess);
-        let factor = if v.info.statistic == u.info.statistic {
-            1.0
-        } else {
-            OTHER_STATISTIC
-        };
-        return slope.clamp(0.0, 1.0) * correlation.max(0.0) * factor;
+    /// How much of `v`'s deviation `u` explains, 0..1.
+    fn explains(&self, v: &Column<'_>, u: &Column<'_>) -> f64 {
+        if v.metric == u.metric {
+            let (slope, correlation) = self.regress_excess(v, u);
+            let factor = if v.info.statistic == u.info.statistic {
+                1.0
+            } else {
+                OTHER_STATISTIC
+            };
+            return slope.clamp(0.0, 1.0) * correlation.max(0.0) * factor;
+        }
+        let size = if v.peak > 0.0 { (u.peak / v.peak).min(1.0) } else { 0.0 };
+        self.correlation(v, u).max(0.0).powi(2) * size * cross_class(v.info.class, u.info.class)
     }
-    let (_, correlation) = v.strength.regress(&u.strength);
-    let size = if v.peak > 0.0 { (u.peak / v.peak).min(1.0) } else { 0.0 };
-    correlation.max(0.0).powi(2) * size * cross_class(v.info.class, u.info.class)
 }
 
 /// How far a deviation of class `of` in a callee may explain one of class `in_caller` that is measured by another metric.

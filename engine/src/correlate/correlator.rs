@@ -4,6 +4,7 @@ mod grouping;
 mod judgement;
 mod orders;
 mod placement;
+mod waves;
 
 use super::evidence::{Evidence, Track};
 use super::graph::CallGraph;

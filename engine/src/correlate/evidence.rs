@@ -12,6 +12,14 @@ const KEPT_POINTS: usize = 512;
 /// Deviations beyond this many scales say nothing more.
 const MAX_Z: f64 = 1000.0;
 
+/// Of a resource, the least share of what is expected that matters.
+const MATERIAL: f64 = 0.02;
+/// The same where all of it is known, as a share of all: from 1 to 1.5 % of it is no trouble either.
+const POINTS: f64 = 0.02;
+/// A sample that is this far off shortly before a run of anomalous ones is its beginning.
+const STRAYS_Z: f64 = 3.0;
+const STRAYS_STEPS: i64 = 2;
+
 /// One sample that strayed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Point {
@@ -54,8 +62,16 @@ pub(super) struct Track {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Evidence {
     pub tracks: BTreeMap<SeriesId, Track>,
-    /// When each entity strayed last, and the step of the series that did.
-    entities: BTreeMap<EntityId, (Timestamp, i64)>,
+    entities: BTreeMap<EntityId, OfEntity>,
+}
+
+/// What is remembered of an entity.
+#[derive(Clone, Debug)]
+struct OfEntity {
+    /// When it strayed last, and the step of the series that did.
+    last: (Timestamp, i64),
+    /// Its series, ascending.
+    series: Vec<SeriesId>,
 }
 
 impl Evidence {
@@ -103,9 +119,18 @@ impl Evidence {
         track.points.push_back(point);
         let seen = (point.at, track.step_ms());
         match self.entities.get_mut(&track.info.entity) {
-            Some(last) => *last = seen.max(*last),
+            Some(own) => {
+                own.last = seen.max(own.last);
+                if let Err(place) = own.series.binary_search(&detection.series) {
+                    own.series.insert(place, detection.series);
+                }
+            }
             None => {
-                self.entities.insert(track.info.entity.clone(), seen);
+                let own = OfEntity {
+                    last: seen,
+                    series: vec![detection.series],
+                };
+                self.entities.insert(track.info.entity.clone(), own);
             }
         }
         Some(track)
@@ -113,7 +138,18 @@ impl Evidence {
 
     /// When `entity` strayed last, and the step of the series that did.
     pub(super) fn last_of(&self, entity: &EntityId) -> Option<(Timestamp, i64)> {
-        self.entities.get(entity).copied()
+        Some(self.entities.get(entity)?.last)
+    }
+
+    /// The entities of which anything is remembered, by name.
+    pub(super) fn entities(&self) -> impl Iterator<Item = &EntityId> {
+        self.entities.keys()
+    }
+
+    /// What is remembered of the series of `entity`, by id.
+    pub(super) fn of_entity(&self, entity: &EntityId) -> impl Iterator<Item = (&SeriesId, &Track)> {
+        let series = self.entities.get(entity).map_or(&[][..], |own| &own.series);
+        series.iter().filter_map(|id| self.tracks.get_key_value(id))
     }
 
     /// Forgets what is older than `before`, and series of which nothing remains.
@@ -124,14 +160,38 @@ impl Evidence {
             }
             !track.points.is_empty()
         });
-        self.entities.retain(|_, (last, _)| *last >= before);
+        let tracks = &self.tracks;
+        self.entities.retain(|_, own| {
+            own.series.retain(|series| tracks.contains_key(series));
+            !own.series.is_empty()
+        });
     }
 }
 
 impl Track {
+    /// The points between two times, both included.
+    pub(super) fn between(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = &Point> {
+        let first = self.points.partition_point(|point| point.at < from);
+        let end = self.points.partition_point(|point| point.at <= to);
+        self.points.range(first..end.max(first))
+    }
+
     /// The points of the present run of anomalous samples.
     pub(super) fn of_run(&self) -> impl Iterator<Item = &Point> {
         self.points.iter().rev().take_while(|point| point.at >= self.run_start)
+    }
+
+    /// When the present run of anomalous samples began, what strayed too little to be one right before it included.
+    pub(super) fn began(&self) -> Timestamp {
+        let mut began = self.run_start;
+        let before = self.points.iter().rev().skip_while(|point| point.at >= self.run_start);
+        for point in before {
+            if point.z < STRAYS_Z || began.millis_since(point.at) > STRAYS_STEPS * self.step_ms() {
+                break;
+            }
+            began = point.at;
+        }
+        began
     }
 
     /// How long the present run has lasted, the interval of its last sample included.
@@ -209,6 +269,7 @@ fn point_of(observation: &Observation) -> Point {
         (_, Direction::Down) => (-signed).max(0.0),
     };
     let z = (excess / scale).min(MAX_Z);
+    let seconded = detection.breach.is_some() || detection.signal.is_some() || detection.votes.simple.is_some();
     let certainty = ((score - 0.3) / 0.7).clamp(0.0, 1.0);
     Point {
         at: detection.at,
@@ -220,10 +281,23 @@ fn point_of(observation: &Observation) -> Point {
         score: detection.score,
         votes: detection.votes,
         // Better than expected is no trouble, however rare.
-        anomaly: detection.anomaly && excess > 0.0,
-        seconded: detection.breach.is_some() || detection.signal.is_some() || detection.votes.simple.is_some(),
+        anomaly: detection.anomaly && excess > 0.0 && (seconded || is_material(&observation.info, excess, expected)),
+        seconded,
         quiet_at: detection.quiet_at,
     }
+}
+
+/// Whether a deviation is large enough to matter, however rare it is: processor time that rises from 10.2 to 10.4 % is no trouble.
+/// Of resources only; what little of errors, latency or orders matters is not ours to say.
+fn is_material(info: &SeriesInfo, excess: f64, expected: f64) -> bool {
+    let is_in = |unit: &str| info.metric.contains(unit);
+    let least = match info.class {
+        MetricClass::Saturation if is_in("percent") => 100.0 * POINTS,
+        MetricClass::Saturation if is_in("ratio") || is_in("utilization") => POINTS,
+        MetricClass::Saturation => MATERIAL * expected.abs(),
+        _ => 0.0,
+    };
+    excess >= least
 }
 
 /// Deviation on a scale of 0..1: logarithmic, 1 at 1000 standard deviations.

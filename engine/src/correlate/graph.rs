@@ -61,6 +61,11 @@ impl CallGraph {
         }
     }
 
+    /// Whether others run on or in an entity.
+    pub fn is_place(&self, entity: &EntityId) -> bool {
+        self.places.contains(entity)
+    }
+
     /// Whether no dependency is known at all.
     pub fn is_empty(&self) -> bool {
         self.graph.edge_count() == 0
@@ -88,7 +93,24 @@ impl CallGraph {
 
     /// How many entities `entity` depends on, counted up to `cap`.
     pub fn reach(&self, entity: &EntityId, cap: usize) -> usize {
-        self.walk(entity, Direction::Outgoing, cap).len()
+        let Some(&start) = self.index.get(entity) else {
+            return 0;
+        };
+        let mut seen = vec![false; self.bound()];
+        seen[start.index()] = true;
+        let (mut left, mut found) = (vec![start], 0);
+        while let Some(node) = left.pop() {
+            for callee in self.callee_nodes(node) {
+                if !std::mem::replace(&mut seen[callee.index()], true) {
+                    found += 1;
+                    if found == cap {
+                        return cap;
+                    }
+                    left.push(callee);
+                }
+            }
+        }
+        found
     }
 
     /// Whether users enter here: it calls others and nobody calls it.
@@ -147,6 +169,26 @@ impl CallGraph {
             }
         }
         None
+    }
+
+    /// The node of an entity, if it is known.
+    pub(super) fn node_of(&self, entity: &EntityId) -> Option<NodeIndex> {
+        self.index.get(entity).copied()
+    }
+
+    /// No node has this index or a greater one.
+    pub(super) fn bound(&self) -> usize {
+        self.graph.node_indices().next_back().map_or(0, |last| last.index() + 1)
+    }
+
+    /// What a node calls, in no particular order that a reader could rely on, and always the same.
+    pub(super) fn callee_nodes(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex> {
+        self.graph.neighbors_directed(node, Direction::Outgoing)
+    }
+
+    /// What calls a node, likewise.
+    pub(super) fn caller_nodes(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex> {
+        self.graph.neighbors_directed(node, Direction::Incoming)
     }
 
     /// Dependencies among `entities`, sorted.

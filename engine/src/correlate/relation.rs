@@ -61,7 +61,7 @@ pub(super) fn relate(
     if known.contains(new) {
         return Some(Relation::SameEntity);
     }
-    if let Some(host) = known.iter().find(|k| host_of(k) == host_of(new) && shares_host(k, new)) {
+    if let Some(host) = on_same_host(known, new) {
         return Some(Relation::SameHost(host.clone()));
     }
     if graph.knows(new) {
@@ -131,6 +131,15 @@ pub(super) fn suspects(
     found
         .filter(|suspect| suspect.dependents.len() >= from && suspect.share >= SUSPECT_SHARE)
         .collect()
+}
+
+/// The host of `new` or another part of it, the first by name.
+fn on_same_host<'a>(known: &'a BTreeSet<EntityId>, new: &EntityId) -> Option<&'a EntityId> {
+    let host = EntityId::from(host_of(new));
+    let parts = format!("{host}/");
+    let first_part = EntityId::from(parts.as_str());
+    let others = known.range(first_part..).take_while(|k| k.as_str().starts_with(&parts));
+    known.get(&host).into_iter().chain(others).find(|k| shares_host(k, new))
 }
 
 /// `web-1` for `web-1/postgres`.

@@ -1,5 +1,7 @@
 //! Faults in simulated time: what becomes one incident, what stays two, who is to blame.
 
+mod waves;
+
 use super::{ChangeKind, CorrelateConfig, CorrelateError, Correlator, Incident, Observation};
 use crate::detect::{Detection, Expected};
 use crate::series::{Labels, info_from_labels};
@@ -213,52 +215,6 @@ fn an_error_that_stays_inside_names_the_deepest_service() {
         "{:#?}",
         incident.causes
     );
-}
-
-#[test]
-fn independent_faults_at_the_same_time_stay_apart() {
-    let mut world = World::new(SHOP);
-    world.play(
-        8,
-        &[
-            ("index", "latency", 30.0, 0),
-            ("search", "latency", 30.0, 0),
-            ("warehouse", "latency", 30.0, 0),
-            ("reports", "latency", 30.0, 1),
-        ],
-    );
-    let mut causes: Vec<&str> = world
-        .correlator
-        .incidents()
-        .filter_map(|i| i.cause.as_ref().map(|c| c.as_str()))
-        .collect();
-    causes.sort_unstable();
-    assert_eq!(causes, ["index", "warehouse"]);
-}
-
-/// Both hurt the same caller, one a while after the other.
-#[test]
-fn faults_that_share_a_caller_stay_apart() {
-    let mut world = World::new(SHOP);
-    world.play(
-        24,
-        &[
-            ("index", "latency", 60.0, 0),
-            ("search", "latency", 40.0, 0),
-            ("web", "latency", 20.0, 0),
-            ("payments-db", "latency", 60.0, 12),
-            ("payments", "latency", 40.0, 12),
-            ("checkout", "latency", 30.0, 12),
-        ],
-    );
-    let mut causes: Vec<&str> = world
-        .correlator
-        .incidents()
-        .filter(|i| i.merged_into.is_none())
-        .filter_map(|i| i.cause.as_ref().map(|c| c.as_str()))
-        .collect();
-    causes.sort_unstable();
-    assert_eq!(causes, ["index", "payments-db"]);
 }
 
 #[test]

@@ -7,10 +7,11 @@ use super::super::incident::{ENGINE, Incident};
 use super::super::relation::Relation;
 use super::super::severity::{Symptom, severity};
 use super::Correlator;
+use super::waves::apart_ms;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::incident::Severity;
 use wire::series::MetricClass;
-use wire::{EntityId, IncidentId, Timestamp};
+use wire::{EntityId, IncidentId, SeriesId, Timestamp};
 
 impl Correlator {
     /// Ranks, explains and grades an incident anew; one more revision if a reader can see a difference.
@@ -21,14 +22,17 @@ impl Correlator {
         if incident.is_open() {
             let (from, to) = ranking_window(&incident, now);
             if self.rerank.remove(id) && (now <= to || incident.causes.is_empty()) {
-                let (scope, candidates) = self.scope(&incident, from, to);
+                let begun_by = incident.started + apart_ms(incident.step_ms);
+                let (scope, candidates) = self.scope(&incident, from, begun_by);
                 let ranking = cause::rank(&Input {
                     graph: &self.graph,
                     evidence: &self.evidence,
                     scope: &scope,
+                    members: &incident.entities,
                     candidates: &candidates,
                     reporting: &self.reporting,
                     deploys: &self.deploys,
+                    begun_by,
                     from,
                     to: to.min(now),
                 });
@@ -93,16 +97,15 @@ impl Correlator {
     /// in time), and those of them that may be it: a caller that strays by itself shows the fault and does not make it.
     fn scope(&self, incident: &Incident, from: Timestamp, to: Timestamp) -> (BTreeSet<EntityId>, BTreeSet<EntityId>) {
         let members = &incident.entities;
-        let strayed: BTreeMap<&EntityId, &Track> = self
-            .evidence
-            .tracks
-            .values()
-            .filter(|t| !members.contains(&t.info.entity))
-            // What is another incident's has its cause there.
-            .filter(|t| self.member_of.get(&t.info.id).is_none_or(|home| *home == incident.id))
-            .filter(|t| t.points.iter().any(|p| p.at >= from && p.at <= to))
-            .map(|t| (&t.info.entity, t))
-            .collect();
+        // What is another incident's has its cause there.
+        let is_free = |series: &SeriesId| self.member_of.get(series).is_none_or(|home| *home == incident.id);
+        let strays = |entity: &'_ EntityId| {
+            let mut own = self.evidence.of_entity(entity).filter(|(series, _)| is_free(series));
+            own.find(|(_, track)| track.between(from, to).next().is_some())
+        };
+        let others = self.evidence.entities().filter(|entity| !members.contains(*entity));
+        let strayed: BTreeMap<&EntityId, &Track> =
+            others.filter_map(|entity| Some((entity, strays(entity)?.1))).collect();
         let near: BTreeSet<EntityId> = strayed.keys().map(|e| (*e).clone()).collect();
         let (mut scope, mut candidates) = (members.clone(), members.clone());
         for (entity, track) in strayed {

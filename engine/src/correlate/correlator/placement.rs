@@ -3,21 +3,17 @@
 use super::super::ChangeKind;
 use super::super::evidence::Track;
 use super::super::explain::joined;
-use super::super::graph::{MAX_HOPS, Way};
+
 use super::super::incident::{ENGINE, Incident};
 use super::super::relation::{Relation, relate};
 use super::super::text::{duration, metric_name};
 use super::{Correlator, by_age};
 use std::collections::BTreeSet;
 use wire::incident::{IncidentState, Member};
-use wire::series::MetricClass;
 use wire::{EntityId, IncidentId, SeriesId, Timestamp};
 
 /// From this step on a single extreme sample opens an incident: waiting for the next would cost minutes.
 const COARSE_STEP_MS: i64 = 60_000;
-/// What begins within this time, or so many steps, may have begun at once.
-const APART_MS: i64 = 3_000;
-const APART_STEPS: i64 = 3;
 /// What counts as extreme.
 const EXTREME_SCORE: f32 = 0.99;
 /// A lone metric that never scores as much as this is rare, but that is all: among thousands of metrics one always is. It has
@@ -25,18 +21,14 @@ const EXTREME_SCORE: f32 = 0.99;
 const CLEAR_SCORE: f32 = 0.8;
 const LONE_MS: i64 = 10 * 60_000;
 
-/// Longest time between two beginnings that may be one.
-fn apart_ms(step_ms: i64) -> i64 {
-    APART_MS.max(APART_STEPS * step_ms)
-}
-
 impl Correlator {
     /// Finds the incident that a newly anomalous series belongs to, or waits until there is enough evidence for a new one.
     pub(super) fn place(&mut self, series: SeriesId) {
         let Some(at) = self.evidence.tracks.get(&series).and_then(|t| t.last_anomaly) else {
             return;
         };
-        let mut ties = self.ties(series, at, |i| i.is_open());
+        let near = self.ties(series, at, |i| i.is_open());
+        let mut ties = near.clone();
         ties.retain(|(id, relation)| self.belongs(series, id, relation));
         if let Some((mut home, relation)) = self.nearest_home(series, &ties) {
             for (other, other_relation) in &ties {
@@ -51,7 +43,7 @@ impl Correlator {
             return;
         }
         // What the call graph ties together is one incident however much it is: only what is left over is a storm.
-        if self.pending.insert(series, at).is_none() {
+        if self.pending.insert(series, at).is_none() && near.is_empty() {
             self.joins.push_back(at);
         }
         while self
@@ -61,7 +53,7 @@ impl Correlator {
         {
             self.joins.pop_front();
         }
-        self.open(series, at);
+        self.open(series, at, &near);
     }
 
     /// Incidents that satisfy `eligible`, overlap in time with an anomaly of `series` at `at`, and have a tie to it,
@@ -109,32 +101,6 @@ impl Correlator {
         relate(&self.graph, &track.info.entity, known, strayed, reports, time_is_enough)
     }
 
-    /// Whether a series that has a tie to an open incident is part of what happens there. What began clearly later, and neither
-    /// depends on the incident's cause nor is depended on by it, can be neither a cause nor a consequence: it is another fault that
-    /// the same callers feel. Traffic is what its callers make it.
-    fn belongs(&self, series: SeriesId, id: &IncidentId, relation: &Relation) -> bool {
-        let (Some(track), Some(incident)) = (self.evidence.tracks.get(&series), self.incidents.get(id)) else {
-            return false;
-        };
-        let (Some(cause), Relation::CalledBy(_) | Relation::SharedCaller(_) | Relation::SharedDependency(_)) =
-            (&incident.cause, relation)
-        else {
-            return true;
-        };
-        let later_ms = track.run_start.millis_since(incident.started);
-        let is_sent = || {
-            let callers = self.graph.callers(&track.info.entity);
-            let traffic = incident
-                .infos
-                .values()
-                .filter(|info| info.class == MetricClass::Traffic);
-            traffic.into_iter().any(|info| callers.contains(&info.entity))
-        };
-        (track.info.class == MetricClass::Traffic && is_sent())
-            || later_ms <= apart_ms(incident.step_ms.max(track.step_ms()))
-            || self.are_connected(cause, &track.info.entity)
-    }
-
     /// Of the incidents that a series is tied to, the one whose cause it depends on most directly; the oldest if it depends on none.
     fn nearest_home(&self, series: SeriesId, ties: &[(IncidentId, Relation)]) -> Option<(IncidentId, Relation)> {
         if let [] | [_] = ties {
@@ -152,35 +118,6 @@ impl Correlator {
         ties.iter().min_by_key(|(id, _)| far(id)).cloned()
     }
 
-    /// Whether two open incidents are one, now that a series is tied to both. That both hurt the same caller does not make them one.
-    fn are_one(&self, one: &IncidentId, other: &IncidentId, series: SeriesId) -> bool {
-        let (Some(one), Some(other)) = (self.incidents.get(one), self.incidents.get(other)) else {
-            return false;
-        };
-        let (Some(a), Some(b)) = (&one.cause, &other.cause) else {
-            return true;
-        };
-        let apart = one.started.millis_since(other.started).abs();
-        if apart <= apart_ms(one.step_ms.max(other.step_ms)) || self.are_connected(a, b) {
-            return true;
-        }
-        let entity = self.evidence.tracks.get(&series).map(|track| &track.info.entity);
-        entity.is_some_and(|entity| [a, b].iter().all(|cause| self.leads(cause, entity).is_some()))
-    }
-
-    /// Whether one of two entities depends on the other.
-    fn are_connected(&self, a: &EntityId, b: &EntityId) -> bool {
-        a == b || self.leads(a, b).is_some() || self.leads(b, a).is_some()
-    }
-
-    /// How far it is from `from` down to `to` over what strays or is not measured: trouble does not pass through what is well.
-    fn leads(&self, from: &EntityId, to: &EntityId) -> Option<usize> {
-        let may_pass = |entity: &EntityId| self.evidence.last_of(entity).is_some() || !self.reporting.contains(entity);
-        let target = BTreeSet::from([to.clone()]);
-        let path = self.graph.nearest(from, &target, Way::Down, MAX_HOPS, may_pass)?;
-        Some(path.len())
-    }
-
     /// Whether an entity has evidence close to `at`.
     fn strayed(&self, at: Timestamp) -> impl Fn(&EntityId) -> bool {
         move |entity| {
@@ -191,10 +128,22 @@ impl Correlator {
     }
 
     /// Opens, or re-opens, an incident for `series` and what is pending around it, if the evidence is enough.
-    fn open(&mut self, series: SeriesId, at: Timestamp) {
+    fn open(&mut self, series: SeriesId, at: Timestamp, near: &[(IncidentId, Relation)]) {
         let group = self.pending_group(series, at);
         if !self.enough(&group) {
             return;
+        }
+        if let Some((home, relation)) = near.first() {
+            match self.own_fault(&group, at) {
+                None => return,
+                Some(true) => {}
+                Some(false) => {
+                    let reason = relation.reason();
+                    let home = home.clone();
+                    self.extend(&home, series, Some(reason));
+                    return;
+                }
+            }
         }
         let run_start = self.evidence.tracks.get(&series).map_or(at, |t| t.run_start);
         let relapse = self

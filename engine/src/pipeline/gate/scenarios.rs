@@ -145,6 +145,22 @@ fn what_context_keeps_quiet_raises_nothing() {
     }
 }
 
+/// Who was not told during the window is told when it ends and nothing is better.
+#[test]
+fn what_is_still_broken_when_maintenance_ends_is_told() {
+    // The hour after the history.
+    let toml = "[[maintenance]]\nstart = \"2023-11-15T01:00\"\nduration = \"1h\"";
+    let until = Timestamp::from_secs(1_700_013_600);
+    let mut world = World::new(toml, "errors", 10, &ordinary(HISTORY));
+    for i in HISTORY..HISTORY + 420 {
+        let at = world.at(i);
+        world.take(i, 300.0 + (i * 7 % 5) as f64);
+        assert!(at >= until || world.incidents().is_empty(), "{at:?}");
+    }
+    assert_eq!(world.incidents().len(), 1);
+    assert!(world.incidents()[0].started >= until);
+}
+
 #[test]
 fn a_restart_in_between_changes_nothing() {
     let mut past = ordinary(HISTORY);
