@@ -382,23 +382,20 @@ impl Context<'_> {
             let onset = onsets.entry(&member.entity).or_insert(member.onset);
             *onset = member.onset.min(*onset);
         }
-        let mut ends: Vec<(bool, Timestamp, &EntityId)> = onsets
-            .into_iter()
-            .map(|(entity, onset)| (!facing.contains(entity), onset, entity))
+        let mut users: Vec<(Timestamp, &EntityId)> = onsets
+            .iter()
+            .filter(|(entity, _)| facing.contains(**entity))
+            .map(|(entity, onset)| (*onset, *entity))
             .collect();
-        ends.sort();
-        let mut paths: Vec<(bool, Vec<EntityId>)> = ends
-            .into_iter()
-            .filter_map(|(inner, _, entity)| Some((inner, self.graph.path(entity, cause)?)))
-            .collect();
-        let chosen = match paths.iter().position(|(inner, _)| !inner) {
-            Some(user) => paths.swap_remove(user).1,
-            None => paths
-                .into_iter()
-                .map(|(_, p)| p)
-                .max_by_key(Vec::len)
-                .unwrap_or_default(),
-        };
+        users.sort();
+        let to_cause = |entity: &EntityId| self.graph.path(entity, cause);
+        let chosen = users.iter().find_map(|(_, user)| to_cause(user)).or_else(|| {
+            // Nearest first: the last that can be reached is the farthest.
+            let dependents = self.graph.dependents(cause);
+            let mut farthest = dependents.iter().rev().filter(|entity| onsets.contains_key(entity));
+            farthest.find_map(to_cause)
+        });
+        let chosen = chosen.unwrap_or_default();
         if chosen.is_empty() {
             return vec![cause.clone()];
         }

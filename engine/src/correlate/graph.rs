@@ -3,7 +3,6 @@
 //! An edge points from caller to callee; faults travel the other way. Every answer is sorted or breadth-first over sorted
 //! neighbors, so it depends on the graph alone and not on the order in which edges became known.
 
-use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::EntityId;
@@ -21,20 +20,15 @@ pub enum Way {
     Up,
 }
 
-impl Way {
-    fn direction(self) -> Direction {
-        match self {
-            Self::Down => Direction::Outgoing,
-            Self::Up => Direction::Incoming,
-        }
-    }
-}
-
 /// The call graph of one lane.
 #[derive(Clone, Debug, Default)]
 pub struct CallGraph {
     graph: StableDiGraph<EntityId, ()>,
     index: BTreeMap<EntityId, NodeIndex>,
+    /// Of each node what it calls, by name; every answer is asked for too often to sort it then.
+    down: Vec<Vec<NodeIndex>>,
+    /// Of each node what calls it, by name.
+    up: Vec<Vec<NodeIndex>>,
     /// What others run on or in: to depend on it is no call.
     places: BTreeSet<EntityId>,
 }
@@ -47,9 +41,13 @@ impl CallGraph {
         }
         let caller = self.node(&edge.caller);
         let callee = self.node(&edge.callee);
-        if self.graph.contains_edge(caller, callee) {
+        let place_of = |list: &[NodeIndex], entity: &EntityId| list.binary_search_by(|n| self.graph[*n].cmp(entity));
+        let Err(place) = place_of(&self.down[caller.index()], &edge.callee) else {
             return false;
-        }
+        };
+        let (Ok(above) | Err(above)) = place_of(&self.up[callee.index()], &edge.caller);
+        self.down[caller.index()].insert(place, callee);
+        self.up[callee.index()].insert(above, caller);
         self.graph.add_edge(caller, callee, ());
         true
     }
@@ -78,17 +76,29 @@ impl CallGraph {
 
     /// Direct dependencies, sorted.
     pub fn callees(&self, entity: &EntityId) -> Vec<EntityId> {
-        self.neighbors(entity, Direction::Outgoing)
+        self.neighbors(entity, Way::Down)
     }
 
     /// Direct dependents, sorted.
     pub fn callers(&self, entity: &EntityId) -> Vec<EntityId> {
-        self.neighbors(entity, Direction::Incoming)
+        self.neighbors(entity, Way::Up)
     }
 
     /// Everything that reaches `entity` by calls, nearest first, then by name: who suffers when it fails.
     pub fn dependents(&self, entity: &EntityId) -> Vec<EntityId> {
-        self.walk(entity, Direction::Incoming, usize::MAX)
+        let Some(&start) = self.index.get(entity) else {
+            return Vec::new();
+        };
+        let mut seen = BTreeSet::from([start]);
+        let mut found = Vec::new();
+        let mut level = vec![start];
+        while !level.is_empty() {
+            let callers = level.into_iter().flat_map(|node| self.caller_nodes(node));
+            level = callers.filter(|node| seen.insert(*node)).collect();
+            level.sort_by(|a, b| self.graph[*a].cmp(&self.graph[*b]));
+            found.extend(level.iter().map(|node| self.graph[*node].clone()));
+        }
+        found
     }
 
     /// How many entities `entity` depends on, counted up to `cap`.
@@ -118,13 +128,11 @@ impl CallGraph {
         let Some(&node) = self.index.get(entity) else {
             return false;
         };
-        let mut callees = self.graph.neighbors_directed(node, Direction::Outgoing);
-        let is_called = self
-            .graph
-            .neighbors_directed(node, Direction::Incoming)
-            .next()
-            .is_some();
-        !is_called && callees.any(|callee| !self.places.contains(&self.graph[callee]))
+        let is_called = !self.up[node.index()].is_empty();
+        !is_called
+            && self
+                .callee_nodes(node)
+                .any(|callee| !self.places.contains(&self.graph[callee]))
     }
 
     /// Shortest call path from `caller` down to `callee`, both included; the first by name among equals.
@@ -144,27 +152,29 @@ impl CallGraph {
         through: impl Fn(&EntityId) -> bool,
     ) -> Option<Vec<EntityId>> {
         let &start = self.index.get(from)?;
-        let mut parent: BTreeMap<NodeIndex, NodeIndex> = BTreeMap::from([(start, start)]);
+        let mut parent: Vec<Option<NodeIndex>> = vec![None; self.bound()];
+        parent[start.index()] = Some(start);
         let mut queue = VecDeque::from([(start, 0_u32)]);
         while let Some((node, depth)) = queue.pop_front() {
-            if node != start && targets.contains(&self.graph[node]) {
-                let mut path = vec![self.graph[node].clone()];
-                let mut at = node;
-                while at != start {
-                    at = parent[&at];
-                    path.push(self.graph[at].clone());
-                }
-                path.reverse();
-                return Some(path);
-            }
             if depth == hops {
-                continue;
+                break;
             }
-            for next in self.sorted(node, way.direction()) {
+            for &next in self.sorted(node, way) {
+                if parent[next.index()].is_some() {
+                    continue;
+                }
                 let entity = &self.graph[next];
-                if (targets.contains(entity) || through(entity)) && !parent.contains_key(&next) {
-                    parent.insert(next, node);
+                let found = targets.contains(entity);
+                if found || through(entity) {
+                    parent[next.index()] = Some(node);
                     queue.push_back((next, depth + 1));
+                }
+                if found {
+                    let mut path = vec![next];
+                    while let Some(&at) = path.last().filter(|at| **at != start) {
+                        path.extend(parent[at.index()]);
+                    }
+                    return Some(path.into_iter().rev().map(|at| self.graph[at].clone()).collect());
                 }
             }
         }
@@ -178,17 +188,17 @@ impl CallGraph {
 
     /// No node has this index or a greater one.
     pub(super) fn bound(&self) -> usize {
-        self.graph.node_indices().next_back().map_or(0, |last| last.index() + 1)
+        self.down.len()
     }
 
-    /// What a node calls, in no particular order that a reader could rely on, and always the same.
+    /// What a node calls, by name.
     pub(super) fn callee_nodes(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex> {
-        self.graph.neighbors_directed(node, Direction::Outgoing)
+        self.sorted(node, Way::Down).iter().copied()
     }
 
-    /// What calls a node, likewise.
+    /// What calls a node, by name.
     pub(super) fn caller_nodes(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex> {
-        self.graph.neighbors_directed(node, Direction::Incoming)
+        self.sorted(node, Way::Up).iter().copied()
     }
 
     /// Dependencies among `entities`, sorted.
@@ -213,47 +223,23 @@ impl CallGraph {
         }
         let node = self.graph.add_node(entity.clone());
         self.index.insert(entity.clone(), node);
+        self.down.push(Vec::new());
+        self.up.push(Vec::new());
         node
     }
 
-    fn neighbors(&self, entity: &EntityId, direction: Direction) -> Vec<EntityId> {
+    fn neighbors(&self, entity: &EntityId, way: Way) -> Vec<EntityId> {
         let Some(&node) = self.index.get(entity) else {
             return Vec::new();
         };
-        self.sorted(node, direction)
-            .into_iter()
-            .map(|n| self.graph[n].clone())
-            .collect()
+        self.sorted(node, way).iter().map(|n| self.graph[*n].clone()).collect()
     }
 
-    fn sorted(&self, node: NodeIndex, direction: Direction) -> Vec<NodeIndex> {
-        let mut nodes: Vec<NodeIndex> = self.graph.neighbors_directed(node, direction).collect();
-        nodes.sort_by(|a, b| self.graph[*a].cmp(&self.graph[*b]));
-        nodes
-    }
-
-    fn walk(&self, entity: &EntityId, direction: Direction, cap: usize) -> Vec<EntityId> {
-        let Some(&start) = self.index.get(entity) else {
-            return Vec::new();
-        };
-        let mut seen = BTreeSet::from([start]);
-        let mut found = Vec::new();
-        let mut level = vec![start];
-        while !level.is_empty() && found.len() < cap {
-            let mut next: Vec<NodeIndex> = Vec::new();
-            for node in level {
-                next.extend(
-                    self.graph
-                        .neighbors_directed(node, direction)
-                        .filter(|n| seen.insert(*n)),
-                );
-            }
-            next.sort_by(|a, b| self.graph[*a].cmp(&self.graph[*b]));
-            found.extend(next.iter().map(|n| self.graph[*n].clone()));
-            level = next;
+    fn sorted(&self, node: NodeIndex, way: Way) -> &[NodeIndex] {
+        match way {
+            Way::Down => &self.down[node.index()],
+            Way::Up => &self.up[node.index()],
         }
-        found.truncate(cap);
-        found
     }
 }
 

@@ -4,6 +4,7 @@
 //! the cause of an incident, if that is what the bottom is, or if it depends on it; from the incident's load, if those who call it
 //! send more; or else from a fault of its own, however many callers it shares with the others.
 
+use super::super::evidence::Track;
 use super::super::graph::{MAX_HOPS, Way};
 use super::super::incident::Incident;
 use super::super::relation::Relation;
@@ -42,7 +43,11 @@ impl Correlator {
         }
         let apart = apart_ms(incident.step_ms.max(track.step_ms()));
         let began = track.began();
-        if began.millis_since(incident.started) <= apart {
+        let with_it = |other: &SeriesId, track: &Track| {
+            self.member_of.get(other) == Some(id) && track.began().millis_since(began).abs() <= apart
+        };
+        let mut own = self.evidence.of_entity(&track.info.entity);
+        if began.millis_since(incident.started) <= apart || own.any(|(other, track)| with_it(other, track)) {
             return true;
         }
         let suspects = suspects(incident);

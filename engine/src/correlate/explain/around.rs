@@ -33,7 +33,6 @@ impl Context<'_> {
             shown
         };
         let edges = self.graph.edges_among(&shown);
-        let strayed: BTreeSet<&EntityId> = self.evidence.tracks.values().map(|t| &t.info.entity).collect();
         let mut own: BTreeMap<&EntityId, Vec<&Member>> = BTreeMap::new();
         for member in incident.members.values() {
             own.entry(&member.entity).or_default().push(member);
@@ -42,7 +41,7 @@ impl Context<'_> {
             .iter()
             .map(|id| {
                 let own = own.get(id).map_or(&[][..], Vec::as_slice);
-                let health = match (own.is_empty(), strayed.contains(id)) {
+                let health = match (own.is_empty(), self.evidence.last_of(id).is_some()) {
                     (false, _) => Health::Anomalous,
                     (true, true) => Health::Watch,
                     (true, false) => Health::Unknown,
