@@ -8,6 +8,7 @@
 //! Only anomalies open incidents: two metrics that agree, or one that is far off, or one that stays off. Weak deviations are
 //! evidence for the ranking of causes.
 
+mod calls;
 mod cause;
 mod columns;
 mod correlator;
