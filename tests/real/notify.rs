@@ -144,15 +144,16 @@ async fn an_incident_is_told_over_sns_and_by_mail() -> Result<()> {
     .await
     .with_context(|| halo.process.tail())?;
     let thread = |mail: &str| mail.split(" | ").nth(3).map(str::to_owned);
-    ensure!(
-        second.contains("resolved:") && thread(&first) == thread(&second),
-        "{first}\n{second}"
-    );
-
     let incident = IncidentId::from("INC-000001");
     let Reply::Notifications(told) = halo.query(&Query::Notifications { incident }).await? else {
         anyhow::bail!("another answer");
     };
+    ensure!(
+        second.contains("resolved:") && thread(&first) == thread(&second),
+        "{first}\n{second}\n{told:?}\n{}",
+        server.tail()
+    );
+
     ensure!(told.summary == "Told to mail, topic", "{told:?}");
     ensure!(
         told.decisions

@@ -107,7 +107,7 @@ impl Correlator {
     }
 
     /// Learns that others run on or in an entity.
-    pub fn is_place(&mut self, entity: &EntityId) {
+    pub fn mark_place(&mut self, entity: &EntityId) {
         self.graph.mark_place(entity);
     }
 

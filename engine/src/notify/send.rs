@@ -1,18 +1,16 @@
 //! Sends what was rendered: HTTP by `reqwest`, mail by `lettre`. Each try has its time limit; whether another makes sense is told.
 
-use super::render::{Aws, HttpRequest, Mail, Outgoing, render};
-use super::{MailTls, NotifyConfig, Parcel, Sent, template};
+mod mail;
+
+use super::render::{Aws, HttpRequest, Outgoing, render};
+use super::{NotifyConfig, Parcel, Sent, template};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::ingest::cloudwatch::credentials;
 use crate::ingest::cloudwatch::sign::{Service, signature};
 use crate::ingest::{reason, secret};
-use lettre::message::header::ContentType;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-use wire::Timestamp;
+use std::time::Duration;
 
 /// The longest a try may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -56,7 +54,7 @@ impl Sender {
         match render(&self.config, channel, parcel, &secret::read) {
             Err(problem) => again(problem),
             Ok(Outgoing::Http(request)) => self.post(request).await,
-            Ok(Outgoing::Mail(mail)) => send_mail(mail, self.clock.now()).await,
+            Ok(Outgoing::Mail(mail)) => mail::send(mail, self.clock.now(), mail::Limits::default()).await,
         }
     }
 
@@ -124,64 +122,6 @@ impl Sender {
             .collect();
         signature(service, &request.url, &headers, &request.body, keys, self.clock.now())
     }
-}
-
-async fn send_mail(mail: Mail, now: Timestamp) -> Sent {
-    match tokio::time::timeout(TIMEOUT, try_mail(mail, now)).await {
-        Ok(sent) => sent,
-        Err(_) => again(format!("no answer of the mail server within {} s", TIMEOUT.as_secs())),
-    }
-}
-
-async fn try_mail(mail: Mail, now: Timestamp) -> Sent {
-    let message = match message(&mail, now) {
-        Ok(message) => message,
-        Err(problem) => return Sent::Refused(problem),
-    };
-    let server = &mail.server;
-    let host = server.host.as_str();
-    let builder = match server.tls {
-        MailTls::Starttls => AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(host),
-        MailTls::Implicit => AsyncSmtpTransport::<Tokio1Executor>::relay(host),
-        MailTls::Off => Ok(AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)),
-    };
-    let mut builder = match builder {
-        Ok(builder) => builder.port(server.port).timeout(Some(TIMEOUT)),
-        Err(error) => return again(error.to_string()),
-    };
-    if let (Some(user), Some(password)) = (&server.username, mail.password) {
-        builder = builder.credentials(Credentials::new(user.clone(), password));
-    }
-    match builder.build().send(message).await {
-        Ok(answer) => {
-            let said: Vec<&str> = answer.message().collect();
-            Sent::Delivered(template::cut(&format!("{} {}", answer.code(), said.join(" ")), SHOWN))
-        }
-        Err(error) if error.is_permanent() => Sent::Refused(error.to_string()),
-        Err(error) => again(error.to_string()),
-    }
-}
-
-fn message(mail: &Mail, now: Timestamp) -> Result<Message, String> {
-    let parse = |address: &str| {
-        address
-            .parse::<lettre::message::Mailbox>()
-            .map_err(|error| format!("{address:?} is no mail address: {error}"))
-    };
-    let mut builder = Message::builder()
-        .from(parse(&mail.server.from)?)
-        .subject(&mail.subject)
-        .date(SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or_default()))
-        .message_id(Some(format!("<{}>", mail.id)))
-        .in_reply_to(format!("<{}>", mail.thread))
-        .references(format!("<{}>", mail.thread));
-    for to in &mail.server.to {
-        builder = builder.to(parse(to)?);
-    }
-    builder
-        .header(ContentType::TEXT_PLAIN)
-        .body(mail.text.clone())
-        .map_err(|error| error.to_string())
 }
 
 fn again(problem: String) -> Sent {

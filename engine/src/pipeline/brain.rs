@@ -53,8 +53,8 @@ impl Brain {
     }
 
     /// Others run on or in an entity.
-    pub fn is_place(&mut self, entity: &EntityId) {
-        self.correlator.is_place(entity);
+    pub fn mark_place(&mut self, entity: &EntityId) {
+        self.correlator.mark_place(entity);
     }
 
     /// An entity has metrics of its own.

@@ -251,8 +251,8 @@ impl Coordinator {
             .map(|detail| (detail.edge.clone(), detail.kind.is_some_and(EntityKind::is_place)))
             .collect();
         for (edge, is_place) in known {
-            if is_place && let Some(lane) = coordinator.lanes.get_mut(&LaneName::Wall) {
-                lane.brain.is_place(&edge.callee);
+            if is_place {
+                coordinator.mark_place(&edge.callee);
             }
             coordinator.declare_edge(LaneName::Wall, edge);
         }
@@ -276,6 +276,13 @@ impl Coordinator {
         let stats = self.sources.entry(Arc::clone(name)).or_default();
         kind.clone_into(&mut stats.kind);
         note.clone_into(&mut stats.note);
+    }
+
+    /// Learns of the wall clock's lane, which has the edges that were found, that others run on or in an entity.
+    pub(crate) fn mark_place(&mut self, entity: &EntityId) {
+        if let Some(lane) = self.lanes.get_mut(&LaneName::Wall) {
+            lane.brain.mark_place(entity);
+        }
     }
 
     pub(crate) fn declare_edge(&mut self, lane: LaneName, edge: Edge) {

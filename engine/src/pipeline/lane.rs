@@ -98,7 +98,7 @@ impl Lane {
 
     /// Others run on or in an entity.
     pub fn declare_place(&mut self, entity: &EntityId) {
-        self.brain.is_place(entity);
+        self.brain.mark_place(entity);
     }
 
     /// A version went live.

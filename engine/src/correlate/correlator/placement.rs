@@ -3,7 +3,6 @@
 use super::super::ChangeKind;
 use super::super::evidence::Track;
 use super::super::explain::joined;
-
 use super::super::incident::{ENGINE, Incident};
 use super::super::relation::{Relation, relate};
 use super::super::text::{duration, metric_name};

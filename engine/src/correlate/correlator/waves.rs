@@ -17,7 +17,7 @@ use wire::{EntityId, IncidentId, SeriesId, Timestamp};
 const APART_MS: i64 = 3_000;
 const APART_STEPS: i64 = 3;
 /// What comes at shorter steps than this is waited for, so that a wave is seen whole.
-const COARSE_STEP_MS: i64 = 10_000;
+const WAITED_STEP_MS: i64 = 10_000;
 /// Share of the blame from which on an entity may be the cause of an incident whose cause is open.
 const MAY_BE_CAUSE: f32 = 0.1;
 /// A lone metric this many standard deviations off is a fault of its own.
@@ -50,7 +50,7 @@ impl Correlator {
         if began.millis_since(incident.started) <= apart || own.any(|(other, track)| with_it(other, track)) {
             return true;
         }
-        let suspects = suspects(incident);
+        let suspects = may_have_caused(incident);
         suspects.is_empty()
             || self.bottoms(&track.info.entity, began, apart).iter().any(|bottom| {
                 let echoes =
@@ -128,11 +128,8 @@ impl Correlator {
         });
         own && {
             let callers = self.graph.callers(entity);
-            let sent = incident
-                .infos
-                .values()
-                .filter(|info| info.class == MetricClass::Traffic);
-            sent.into_iter().any(|info| callers.contains(&info.entity))
+            let mut infos = incident.infos.values();
+            infos.any(|info| info.class == MetricClass::Traffic && callers.contains(&info.entity))
         }
     }
 
@@ -142,7 +139,7 @@ impl Correlator {
         let tracks = || group.iter().filter_map(|series| self.evidence.tracks.get(series));
         let step = tracks().map(|track| track.step_ms()).max()?;
         let began = tracks().map(|track| track.run_start).min()?;
-        if step < COARSE_STEP_MS && now.millis_since(began) <= apart_ms(step) {
+        if step < WAITED_STEP_MS && now.millis_since(began) <= apart_ms(step) {
             return None;
         }
         let entities: BTreeSet<&EntityId> = tracks().map(|track| &track.info.entity).collect();
@@ -165,7 +162,7 @@ impl Correlator {
             false => (other, one),
         };
         let at_once = later.started.millis_since(earlier.started) <= apart;
-        let (causes, effects) = (suspects(earlier), suspects(later));
+        let (causes, effects) = (may_have_caused(earlier), may_have_caused(later));
         if causes.is_empty() || effects.is_empty() {
             return at_once;
         }
@@ -213,7 +210,7 @@ fn keeps_pace(incident: &Incident, began: Timestamp, apart: i64) -> bool {
 }
 
 /// What may be the cause of an incident: what is named, or else what has a share of the blame.
-fn suspects(incident: &Incident) -> Vec<&EntityId> {
+fn may_have_caused(incident: &Incident) -> Vec<&EntityId> {
     match &incident.cause {
         Some(cause) => vec![cause],
         None => {

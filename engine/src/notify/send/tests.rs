@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::config::SecretPlace;
 use crate::ingest::cloudwatch::poll::CredentialsPlace;
-use crate::notify::{Channel, MailServer, Notice, Target, Template, Url};
+use crate::notify::{Channel, MailServer, MailTls, Notice, Target, Template, Url};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use wire::Timestamp;
@@ -236,7 +236,7 @@ async fn mail_server(to_data: &'static str) -> (u16, tokio::task::JoinHandle<Str
     (port, served)
 }
 
-fn mail(port: u16) -> Target {
+fn email(port: u16) -> Target {
     Target::Email(MailServer {
         host: "127.0.0.1".to_owned(),
         port,
@@ -251,7 +251,7 @@ fn mail(port: u16) -> Target {
 #[tokio::test]
 async fn a_mail_has_its_thread_and_a_receipt() {
     let (port, served) = mail_server("250 queued as 42\r\n").await;
-    let sent = sender(mail(port)).send(&parcel()).await;
+    let sent = sender(email(port)).send(&parcel()).await;
     assert_eq!(sent, Sent::Delivered("250 queued as 42".to_owned()));
     let mail = served.await.unwrap();
     for expected in [
@@ -266,12 +266,51 @@ async fn a_mail_has_its_thread_and_a_receipt() {
     }
 }
 
+/// A server that has stored a mail before it says so has it twice if it is given up too early: it has its own time for that.
+#[tokio::test]
+async fn a_mail_server_is_waited_for_longer_once_it_has_the_mail() {
+    let patient = mail::Limits::default();
+    assert!(patient.store >= Duration::from_secs(600) && patient.ready < patient.store);
+    let in_no_time = "no answer of the mail server within 0 s";
+    let send = async |port, limits| {
+        let sender = sender(email(port));
+        let channel = sender.config.channel("ops").unwrap();
+        let Ok(Outgoing::Mail(mail)) = render(&sender.config, channel, &parcel(), &secret::read) else {
+            panic!("no mail")
+        };
+        mail::send(mail, NOW, limits).await
+    };
+    // It has the mail, and says nothing.
+    let ready = mail::Limits {
+        store: Duration::ZERO,
+        ..patient
+    };
+    let (port, served) = mail_server("").await;
+    assert_eq!(send(port, ready).await, again(in_no_time.to_owned()));
+    served.await.unwrap();
+    // It takes the connection, and says nothing.
+    let unready = mail::Limits {
+        ready: Duration::ZERO,
+        ..patient
+    };
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    assert_eq!(send(port, unready).await, again(in_no_time.to_owned()));
+    // It has stored the mail, and never answers the goodbye.
+    let quick = mail::Limits {
+        quit: Duration::ZERO,
+        ..patient
+    };
+    let (port, _served) = mail_server("250 stored\r\n").await;
+    assert_eq!(send(port, quick).await, Sent::Delivered("250 stored".to_owned()));
+}
+
 #[tokio::test]
 async fn a_mail_server_that_is_busy_is_asked_again_and_one_that_refuses_is_not() {
     let (port, _served) = mail_server("451 try later\r\n").await;
-    assert!(matches!(sender(mail(port)).send(&parcel()).await, Sent::Again { .. }));
+    assert!(matches!(sender(email(port)).send(&parcel()).await, Sent::Again { .. }));
     let (port, _served) = mail_server("550 no such user\r\n").await;
-    let sent = sender(mail(port)).send(&parcel()).await;
+    let sent = sender(email(port)).send(&parcel()).await;
     assert!(
         matches!(&sent, Sent::Refused(problem) if problem.contains("no such user")),
         "{sent:?}"

@@ -82,8 +82,8 @@ impl Coordinator {
             let edge = found.edge.clone();
             let is_place = found.kind.is_some_and(EntityKind::is_place);
             let (is_new, keep) = self.edge_book.see(found, now);
-            if is_place && let Some(lane) = self.lanes.get_mut(&LaneName::Wall) {
-                lane.brain.is_place(&edge.callee);
+            if is_place {
+                self.mark_place(&edge.callee);
             }
             if is_new {
                 self.declare_edge(LaneName::Wall, edge);
