@@ -32,7 +32,7 @@ mod text;
 
 pub use refusals::Refusals;
 
-use crate::series::{MetricType, Sample, SeriesInfo};
+use crate::series::{Metadata, Sample, SeriesInfo};
 use wire::Timestamp;
 
 /// What one request, scrape or recorded row brought.
@@ -46,7 +46,7 @@ pub struct IngestBatch {
     /// Histograms that have ended, each named by one of its series.
     pub ended_families: Vec<(wire::SeriesId, Timestamp)>,
     /// Types that the sender declares, by the name of the metric or of its family.
-    pub types: Vec<(String, MetricType)>,
+    pub types: Vec<(String, Metadata)>,
     pub rejections: Vec<Rejection>,
 }
 

@@ -8,12 +8,14 @@ mod class;
 mod family;
 mod identity;
 mod kind;
+mod metadata;
 
-pub use catalog::{Catalog, MetricType};
+pub use catalog::Catalog;
 pub use class::classify;
 pub use family::{QUANTILES, Role, derived_of, family_of, role_of};
 pub use identity::{IdentityHasher, Labels, SERVICE_GRAPH, entity_of, home_of, info_from_labels, is_of_service};
 pub use kind::{kind_by_name, set_kind};
+pub use metadata::{Metadata, MetricType};
 pub use wire::series::{MetricClass, SeriesInfo, SeriesKind};
 
 use wire::{SeriesId, Timestamp};

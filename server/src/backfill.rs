@@ -5,7 +5,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use engine::promql::{QueryError, Selector};
-use engine::series::{Labels, MetricType};
+use engine::series::{Labels, Metadata, MetricType};
 use futures::StreamExt as _;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -68,6 +68,10 @@ struct Row {
 struct Described {
     #[serde(rename = "type")]
     kind: String,
+    #[serde(default)]
+    help: String,
+    #[serde(default)]
+    unit: String,
 }
 
 impl Origin {
@@ -91,23 +95,15 @@ impl Origin {
     }
 
     /// What the other side has declared of its metrics. Not all of them know this: then nothing.
-    pub(crate) async fn types(&self) -> BTreeMap<String, MetricType> {
+    pub(crate) async fn types(&self) -> BTreeMap<String, Metadata> {
         let Ok(data) = self.ask("metadata", &[]).await else {
             return BTreeMap::new();
         };
         let described: BTreeMap<String, Vec<Described>> = serde_json::from_value(data).unwrap_or_default();
         let one = |(name, described): (String, Vec<Described>)| {
-            let kind = match described.first()?.kind.as_str() {
-                "counter" => MetricType::Counter,
-                "gauge" => MetricType::Gauge,
-                "histogram" => MetricType::Histogram,
-                "gaugehistogram" => MetricType::GaugeHistogram,
-                "summary" => MetricType::Summary,
-                "info" => MetricType::Info,
-                "stateset" => MetricType::StateSet,
-                _ => return None,
-            };
-            Some((name, kind))
+            let described = described.first()?;
+            let kind = MetricType::of_word(&described.kind)?;
+            Some((name, Metadata::new(kind, &described.help, &described.unit)))
         };
         described.into_iter().filter_map(one).collect()
     }

@@ -22,6 +22,7 @@ mod watch;
 use crate::auth::Auth;
 use crate::backend::Backend;
 use crate::secrets::Secret;
+use crate::turns::Turns;
 use arrive::Arrivals;
 use axum::Router;
 use axum::extract::Request;
@@ -39,13 +40,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch as signal};
+use tokio::sync::watch as signal;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate as _};
 use wire::status::Identity;
 
 /// Requests that end after the stop signal get this long; then connections are cut.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// Under this name requests are counted of which nothing was read, or not all: whose they were, the path alone would not say for sure.
+const SOURCE: &str = "http";
 
 /// What every route sees.
 #[derive(Clone)]
@@ -55,7 +59,7 @@ pub(crate) struct App {
     /// Turns true when the server stops; streams end then.
     stopping: signal::Receiver<bool>,
     /// Remote-write requests that may be decoded at the same time.
-    writes: Arc<Semaphore>,
+    writes: Turns,
     limits: WriteLimits,
     arrivals: Arc<Arrivals>,
     /// By which senders of webhooks are known.
@@ -99,7 +103,7 @@ pub fn router(config: ServeConfig, backend: Arc<dyn Backend>, stopping: signal::
         backend,
         auth: Arc::new(config.auth),
         stopping,
-        writes: Arc::new(Semaphore::new(config.write_limits.concurrent)),
+        writes: Turns::new(&config.write_limits),
         limits: config.write_limits,
         arrivals: Arc::new(Arrivals::new(config.write_limits.read_timeout)),
         secrets: Arc::new(config.secrets),

@@ -14,3 +14,4 @@ mod data_lock;
 pub mod http;
 pub mod otlp;
 pub mod secrets;
+mod turns;

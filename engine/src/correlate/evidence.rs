@@ -82,7 +82,8 @@ impl Evidence {
             info: Arc::clone(&observation.info),
             source: Arc::clone(&observation.source),
             has_samples: observation.has_samples,
-            points: VecDeque::new(),
+            // Most series that stray do so once.
+            points: VecDeque::with_capacity(1),
             run_start: detection.at,
             run: 0,
             last_anomaly: None,

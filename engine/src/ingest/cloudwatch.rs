@@ -15,7 +15,7 @@ mod stream;
 
 use super::text::{labels, shown};
 use super::{IngestBatch, Refusals, RejectReason};
-use crate::series::{Labels, MetricType, Sample, info_from_labels};
+use crate::series::{Labels, Metadata, MetricType, Sample, info_from_labels};
 use name::metric_name;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -38,6 +38,8 @@ pub(super) struct Metric {
     pub(super) region: String,
     /// Names and values.
     pub(super) dimensions: Vec<(String, String)>,
+    /// `Seconds`; empty where it is not said.
+    pub(super) unit: String,
 }
 
 /// Statistics of a period by CloudWatch's names: `SampleCount`, `Average`, `p99.9`.
@@ -102,7 +104,11 @@ impl<'a> Collector<'a> {
             let name = metric_name(&metric.namespace, &metric.name, statistic);
             let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             match labels(name, pairs) {
-                Ok(labels) => self.sample(metric, &labels, at, *value),
+                Ok(labels) => {
+                    // What is counted of a period are samples, whatever they measure.
+                    let unit = if statistic == "SampleCount" { "" } else { &metric.unit };
+                    self.sample(metric, unit, &labels, at, *value);
+                }
                 Err(problem) => {
                     let problem = || format!("{problem}: {}", about());
                     self.refused.add(RejectReason::BadLabels, 1, problem);
@@ -120,7 +126,7 @@ impl<'a> Collector<'a> {
         own.chain(dimensions).chain(self.common.iter().cloned()).collect()
     }
 
-    fn sample(&mut self, metric: &Metric, labels: &Labels, at: Timestamp, value: f64) {
+    fn sample(&mut self, metric: &Metric, unit: &str, labels: &Labels, at: Timestamp, value: f64) {
         let series = labels.id();
         if !(self.known)(series) && !self.named.contains(&series) {
             let bytes: usize = labels.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -136,7 +142,8 @@ impl<'a> Collector<'a> {
                 info.entity = EntityId::from(metric.namespace.as_str());
             }
             if self.typed.insert(info.metric.clone()) {
-                self.batch.types.push((info.metric.clone(), MetricType::Gauge));
+                let metadata = Metadata::new(MetricType::Gauge, "", unit);
+                self.batch.types.push((info.metric.clone(), metadata));
             }
             self.batch.new_series.push(info);
         }

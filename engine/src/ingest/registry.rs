@@ -29,9 +29,9 @@ pub struct Registry {
 pub struct Declared(HashSet<u64, BuildHasherDefault<IdHasher>>);
 
 impl Declared {
-    /// What stands for a declaration.
-    pub fn key(name: &[u8], kind: MetricType) -> u64 {
-        xxh3_64_with_seed(name, kind as u64 + 1)
+    /// What stands for a declaration: with texts it says more than without.
+    pub fn key(name: &[u8], kind: MetricType, is_described: bool) -> u64 {
+        xxh3_64_with_seed(name, 2 * (kind as u64 + 1) + u64::from(is_described))
     }
 
     /// Whether it was heard.

@@ -8,28 +8,16 @@
 //!
 //! Pure; [`Catalog::admit`] is idempotent, so that a request that failed half-way can be sent again.
 
+use super::Metadata;
 use super::family::{Role, derived_of, family_of, role_of};
 use super::kind::{kind_by_name, set_kind};
-use serde::{Deserialize, Serialize};
+use super::metadata::MetricType;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use wire::SeriesId;
 use wire::series::{SeriesInfo, SeriesKind};
 
-/// Declared types kept; further names are told by their names alone.
+/// Declarations kept; further names are told by their names alone.
 const MAX_TYPES: usize = 50_000;
-
-/// A type that a sender declares for a metric family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MetricType {
-    Counter,
-    Gauge,
-    Histogram,
-    GaugeHistogram,
-    Summary,
-    Info,
-    StateSet,
-}
 
 /// Members of one family that are known.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,39 +40,48 @@ pub struct Typed {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    types: BTreeMap<String, MetricType>,
+    types: BTreeMap<String, Metadata>,
     families: HashMap<SeriesId, Family>,
 }
 
 impl Catalog {
     /// A catalog that knows what was declared before.
-    pub fn with_types(types: BTreeMap<String, MetricType>) -> Self {
+    pub fn with_types(types: BTreeMap<String, Metadata>) -> Self {
         Self {
             types,
             families: HashMap::new(),
         }
     }
 
-    /// Declared types by the name of the family.
-    pub fn types(&self) -> &BTreeMap<String, MetricType> {
+    /// What was declared, by the name of the family.
+    pub fn types(&self) -> &BTreeMap<String, Metadata> {
         &self.types
     }
 
-    /// Takes declarations; returns whether one of them was new.
-    pub fn declare(&mut self, declared: Vec<(String, MetricType)>) -> bool {
-        let before = self.types.len();
-        for (name, kind) in declared {
-            match self.types.get(&name) {
-                None if self.types.len() < MAX_TYPES => {
-                    self.types.insert(name, kind);
+    /// Takes declarations; returns whether one of them said something new.
+    pub fn declare(&mut self, declared: Vec<(String, Metadata)>) -> bool {
+        let mut is_news = false;
+        let mut room = MAX_TYPES.saturating_sub(self.types.len());
+        for (name, metadata) in declared {
+            match self.types.get_mut(&name) {
+                None if room > 0 => {
+                    self.types.insert(name, metadata);
+                    room -= 1;
+                    is_news = true;
                 }
-                Some(first) if *first != kind => {
-                    tracing::debug!(%name, ?first, ?kind, "two senders disagree on a type; the first is kept");
+                None => {}
+                Some(first) if first.kind == metadata.kind => is_news |= first.complete(metadata),
+                Some(first) => {
+                    tracing::debug!(%name, first = ?first.kind, kind = ?metadata.kind, "two senders disagree on a type; the first is kept");
                 }
-                _ => {}
             }
         }
-        self.types.len() > before
+        is_news
+    }
+
+    /// The type that was declared for a name.
+    fn declared(&self, name: &str) -> Option<MetricType> {
+        self.types.get(name).map(|metadata| metadata.kind)
     }
 
     /// Gives new series their kinds, adds what is derived from their families, and names earlier series to look at again.
@@ -131,7 +128,7 @@ impl Catalog {
         if info.statistic.is_some() {
             return SeriesKind::Gauge;
         }
-        match self.types.get(&info.metric) {
+        match self.declared(&info.metric) {
             Some(MetricType::Counter) => return SeriesKind::Counter,
             Some(MetricType::Gauge | MetricType::StateSet) => return SeriesKind::Gauge,
             Some(MetricType::Info) => return SeriesKind::Annotation,
@@ -145,7 +142,7 @@ impl Catalog {
         match role {
             Role::Bucket(_) | Role::Sum if self.is_proven(&family, base) => SeriesKind::Component,
             Role::Count if self.is_proven(&family, base) => SeriesKind::Counter,
-            Role::Created if self.is_proven(&family, base) || self.types.get(base) == Some(&MetricType::Counter) => {
+            Role::Created if self.is_proven(&family, base) || self.declared(base) == Some(MetricType::Counter) => {
                 SeriesKind::Annotation
             }
             // A bucket whose family is declared to be something else.
@@ -156,7 +153,7 @@ impl Catalog {
 
     /// Whether a family is a histogram or a summary, and no chance likeness of names.
     fn is_proven(&self, family: &Family, base: &str) -> bool {
-        match self.types.get(base) {
+        match self.declared(base) {
             Some(MetricType::Histogram | MetricType::Summary) => true,
             Some(_) => false,
             None => family.buckets || (family.count.is_some() && family.sum.is_some()),
@@ -249,7 +246,7 @@ mod tests {
     #[test]
     fn what_is_declared_is_believed_and_the_first_stays() {
         let mut catalog = Catalog::default();
-        let declared = |name: &str, kind| vec![(name.to_owned(), kind)];
+        let declared = |name: &str, kind: MetricType| vec![(name.to_owned(), kind.into())];
         assert!(catalog.declare(declared("memory_total", MetricType::Gauge)));
         assert!(catalog.declare(declared("node_forks", MetricType::Counter)));
         assert!(catalog.declare(declared("size", MetricType::GaugeHistogram)));
@@ -271,5 +268,31 @@ mod tests {
         );
         let again = Catalog::with_types(catalog.types().clone());
         assert_eq!(again.kind(&info("node_forks", None)), Counter);
+    }
+
+    #[test]
+    fn a_description_completes_what_was_declared_without_one() {
+        let mut catalog = Catalog::default();
+        let mut declare = |kind, help: &str, unit: &str| {
+            let news = catalog.declare(vec![("load".to_owned(), Metadata::new(kind, help, unit))]);
+            let known = &catalog.types()["load"];
+            (news, known.help.clone(), known.unit.clone())
+        };
+        let expected = |news, help: &str, unit: &str| (news, help.to_owned(), unit.to_owned());
+        assert_eq!(declare(MetricType::Gauge, "", ""), expected(true, "", ""));
+        assert_eq!(declare(MetricType::Gauge, "Work.", ""), expected(true, "Work.", ""));
+        assert_eq!(
+            declare(MetricType::Gauge, "Other.", "jobs"),
+            expected(true, "Work.", "jobs")
+        );
+        assert_eq!(
+            declare(MetricType::Gauge, "Other.", "1"),
+            expected(false, "Work.", "jobs")
+        );
+        // Who disagrees on the type speaks of something else.
+        assert_eq!(
+            declare(MetricType::Counter, "Third.", ""),
+            expected(false, "Work.", "jobs")
+        );
     }
 }

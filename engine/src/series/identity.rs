@@ -190,17 +190,17 @@ pub fn info_from_labels(labels: &Labels) -> SeriesInfo {
         .or_else(|| labels.get("quantile"))
         .map(str::to_owned);
     let entity = entity_of(|name| labels.get(name)).unwrap_or("default");
+    // Every series keeps them: no more room than they take.
+    let mut others = Vec::with_capacity(labels.0.len().saturating_sub(1));
+    let other = labels.iter().filter(|(name, _)| *name != "__name__");
+    others.extend(other.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let mut info = SeriesInfo {
         id: labels.id(),
         entity: EntityId::from(entity),
         class: MetricClass::Other,
         metric,
         statistic,
-        labels: labels
-            .iter()
-            .filter(|(name, _)| *name != "__name__")
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
+        labels: others,
         step_ms: 0,
         kind: SeriesKind::Gauge,
     };

@@ -3,7 +3,7 @@
 //! A sender on a slow line, or one that sends a byte a minute, holds nothing but what it has sent: no permit to write, and no
 //! thread. It has a limit in time, and all that is arriving together has one in bytes. Who is over either is told to send again.
 
-use super::App;
+use super::{App, SOURCE};
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -20,9 +20,6 @@ const ROOM_BYTES: usize = 512 << 20;
 
 /// Room is given out in pieces of this size.
 const PIECE_BYTES: usize = 1024;
-
-/// Under this name requests that never arrived are counted: whose they were, the path alone would not say for sure.
-const SOURCE: &str = "http";
 
 /// See the module.
 #[derive(Debug)]

@@ -103,10 +103,8 @@ async fn take(
         let message = format!("invalid precision {named:.20?}: ns, us, ms or s");
         return Err(ApiError::new(ErrorKind::Invalid, message).into());
     };
-    let Ok(_permit) = app.writes.try_acquire() else {
-        let message = format!("{} writes are in progress already; send again", app.limits.concurrent);
-        return Err(ApiError::new(ErrorKind::Unavailable, message).into());
-    };
+    let turn = app.writes.wait(&*app.backend, super::SOURCE).await;
+    let _turn = turn.map_err(|message| ApiError::new(ErrorKind::Unavailable, message))?;
     let body = match plain_body(app, headers, body).await {
         Ok(body) => body,
         Err((status, reason, message)) => {

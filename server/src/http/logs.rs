@@ -76,10 +76,8 @@ async fn taken(
     body: Body,
 ) -> Result<IngestReport, (StatusCode, String)> {
     require(identity, Role::Operator, "sending logs").map_err(|e| (StatusCode::FORBIDDEN, e.message))?;
-    let Ok(_permit) = app.writes.try_acquire() else {
-        let message = format!("{} writes are in progress already; send again", app.limits.concurrent);
-        return Err((StatusCode::SERVICE_UNAVAILABLE, message));
-    };
+    let turn = app.writes.wait(&*app.backend, super::SOURCE).await;
+    let _turn = turn.map_err(|message| (StatusCode::SERVICE_UNAVAILABLE, message))?;
     // Loki's protobuf is a snappy block, whether the header says so or not.
     let body = body::read(headers, body, app.backend.max_request_bytes(), &["snappy"]).await;
     let body = body.map_err(|error| {

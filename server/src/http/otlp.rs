@@ -68,13 +68,11 @@ async fn take(
         .map_err(|denied| (StatusCode::UNAUTHORIZED, Refusal::new(Code::Unauthenticated, denied.0)))?;
     require(&identity, Role::Operator, "sending telemetry")
         .map_err(|e| (StatusCode::FORBIDDEN, Refusal::new(Code::PermissionDenied, e.message)))?;
-    let Ok(_permit) = app.writes.try_acquire() else {
-        let message = format!("{} writes are in progress already; send again", app.limits.concurrent);
-        return Err((
-            StatusCode::SERVICE_UNAVAILABLE,
-            Refusal::new(Code::Unavailable, message),
-        ));
-    };
+    let turn = app.writes.wait(&*app.backend, super::SOURCE).await;
+    let _turn = turn.map_err(|message| {
+        let refusal = Refusal::new(Code::Unavailable, message);
+        (StatusCode::SERVICE_UNAVAILABLE, refusal)
+    })?;
     let body = body::read(headers, body, app.backend.max_request_bytes(), &[]);
     let body = body.await.map_err(|error| unreadable(&error))?;
     let report = app.backend.take(signal.payload(encoding), &body).await;

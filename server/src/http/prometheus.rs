@@ -12,7 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use engine::pipeline::{Question, Told};
 use engine::promql::{Answer, LabelSet, Query, QueryError, Selector, Steps};
-use engine::series::MetricType;
+use engine::series::Metadata;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -321,11 +321,13 @@ async fn metadata(State(app): State<App>, Parameters(said): Said, headers: Heade
             return Ok(Value::Null);
         };
         let wanted = asked.get("metric").map(str::to_owned);
-        let is_wanted = |(name, _): &(String, MetricType)| wanted.as_ref().is_none_or(|wanted| wanted == name);
+        let is_wanted = |(name, _): &(String, Metadata)| wanted.as_ref().is_none_or(|wanted| wanted == name);
         let types = asked.limited(types.into_iter().filter(is_wanted).collect());
-        let one = |(name, kind): (String, MetricType)| {
-            // Help and unit are not kept.
-            (name, json!([{ "type": type_name(kind), "help": "", "unit": "" }]))
+        let one = |(name, of): (String, Metadata)| {
+            (
+                name,
+                json!([{ "type": of.kind.word(), "help": of.help, "unit": of.unit }]),
+            )
         };
         Ok(types.into_iter().map(one).collect::<serde_json::Map<_, _>>().into())
     });
@@ -395,18 +397,6 @@ fn number(value: f64) -> String {
         f64::INFINITY => "+Inf".to_owned(),
         f64::NEG_INFINITY => "-Inf".to_owned(),
         value => value.to_string(),
-    }
-}
-
-const fn type_name(kind: MetricType) -> &'static str {
-    match kind {
-        MetricType::Counter => "counter",
-        MetricType::Gauge => "gauge",
-        MetricType::Histogram => "histogram",
-        MetricType::GaugeHistogram => "gaugehistogram",
-        MetricType::Summary => "summary",
-        MetricType::Info => "info",
-        MetricType::StateSet => "stateset",
     }
 }
 

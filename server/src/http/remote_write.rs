@@ -27,8 +27,11 @@ const EXEMPLARS: HeaderName = HeaderName::from_static("x-prometheus-remote-write
 pub struct WriteLimits {
     /// Largest compressed body.
     pub body_bytes: usize,
-    /// Requests worked on at the same time; further ones are answered 503.
+    /// Requests worked on at the same time; further ones wait.
     pub concurrent: usize,
+    /// The longest they wait; then they are answered 503. Less than the shortest time limit that senders have by default, the ten
+    /// seconds of OpenTelemetry's exporters.
+    pub patience: Duration,
     /// Connections open at the same time; further ones wait.
     pub connections: usize,
     /// For a request to arrive whole.
@@ -40,6 +43,7 @@ impl Default for WriteLimits {
         Self {
             body_bytes: 32 << 20,
             concurrent: 64,
+            patience: Duration::from_secs(5),
             connections: 20_000,
             read_timeout: Duration::from_secs(30),
         }
@@ -127,10 +131,8 @@ async fn take(
     if announced.is_some_and(|length: usize| length > app.limits.body_bytes) {
         return Err(too_large());
     }
-    let Ok(_permit) = app.writes.try_acquire() else {
-        let message = format!("{} writes are in progress already; send again", app.limits.concurrent);
-        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, message));
-    };
+    let turn = app.writes.wait(&*app.backend, super::SOURCE).await;
+    let _turn = turn.map_err(|message| Refusal(StatusCode::SERVICE_UNAVAILABLE, message))?;
     // The only other cause of an error here is a sender that hung up, which reads no answer.
     let body = axum::body::to_bytes(body, app.limits.body_bytes)
         .await

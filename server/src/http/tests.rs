@@ -407,6 +407,7 @@ async fn writes_beyond_the_limit_are_asked_to_come_again() {
     );
     let mut config = ServeConfig::new(auth.unwrap());
     config.write_limits.concurrent = 0;
+    config.write_limits.patience = Duration::ZERO;
     let app = router(config, Arc::new(Stub::fine()), signal::channel(false).1);
     let answer = send(&app, "POST", "/api/v1/write", &[], b"x").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);

@@ -7,6 +7,7 @@ use super::{ExportResponse, Refusal, Signal};
 use crate::auth::{Auth, require};
 use crate::backend::Backend;
 use crate::http::WriteLimits;
+use crate::turns::Turns;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -21,11 +22,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 use wire::status::Role;
+
+/// Under this name calls are counted of which nothing was read.
+const SOURCE: &str = "grpc";
 
 /// Calls that end after the stop signal get this long; then connections are cut.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -35,7 +38,7 @@ struct Services {
     backend: Arc<dyn Backend>,
     auth: Arc<Auth>,
     /// Calls that may be read and decoded at the same time.
-    calls: Arc<Semaphore>,
+    calls: Turns,
 }
 
 /// Serves on `listener` until `stop` completes, then lets calls finish, and returns.
@@ -74,7 +77,7 @@ fn router(auth: Auth, backend: Arc<dyn Backend>, limits: WriteLimits) -> Router 
     let services = Services {
         backend,
         auth: Arc::new(auth),
-        calls: Arc::new(Semaphore::new(limits.concurrent)),
+        calls: Turns::new(&limits),
     };
     let export = |signal| post(move |State(services): State<Services>, request| export(services, signal, request));
     let path = |package: &str, service: &str| format!("/opentelemetry.proto.collector.{package}.v1.{service}/Export");
@@ -91,9 +94,9 @@ async fn export(services: Services, signal: Signal, request: Request) -> Respons
         return into_response(refusal.into());
     }
     // Before the message is read: it is held whole.
-    let Ok(_permit) = Arc::clone(&services.calls).try_acquire_owned() else {
-        let refusal = Refusal::new(Code::Unavailable, "too many calls are in progress already; send again");
-        return into_response(refusal.into());
+    let _turn = match services.calls.wait(&*services.backend, SOURCE).await {
+        Ok(turn) => turn,
+        Err(problem) => return into_response(Refusal::new(Code::Unavailable, problem).into()),
     };
     let mut grpc = Grpc::new(AsBytes)
         .accept_compressed(CompressionEncoding::Gzip)

@@ -13,6 +13,8 @@ use super::{Dice, row, start_ms, stop_and_audit, times};
 
 const SENDERS: usize = 3;
 const SERIES: usize = 8;
+/// Between two samples of a series: 200 rounds of requests must not reach the future.
+const STEP_MS: i64 = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_loses_nothing() -> Result<()> {
@@ -21,7 +23,7 @@ async fn kill_9_loses_nothing() -> Result<()> {
     let data = folder.path().join("data");
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let mut dice = Dice(9);
-    // Each sender has its own series and its own time, a second further with each request.
+    // Each sender has its own series and its own time, a step further with each request.
     let mut clocks = [start_ms(); SENDERS];
     for kill in 0..kills {
         if dice.below(5) == 0 {
@@ -42,14 +44,14 @@ async fn kill_9_loses_nothing() -> Result<()> {
             senders.spawn(async move {
                 let mut at_ms = clock;
                 loop {
-                    at_ms += 1000;
+                    at_ms += STEP_MS;
                     let request = batch(&format!("kill_{sender}"), SERIES, at_ms);
                     match halo.write(&request).await {
                         Ok((StatusCode::NO_CONTENT, _)) => ledger.lock().await.record(&request),
-                        Ok((StatusCode::SERVICE_UNAVAILABLE, _)) => at_ms -= 1000,
+                        Ok((StatusCode::SERVICE_UNAVAILABLE, _)) => at_ms -= STEP_MS,
                         Ok((status, text)) => panic!("{status}: {text}"),
                         // Killed: whether that one is kept, nobody was told. It is sent again to the next one.
-                        Err(_) => return (sender, at_ms - 1000),
+                        Err(_) => return (sender, at_ms - STEP_MS),
                     }
                 }
             });

@@ -12,6 +12,8 @@ struct Line {
     namespace: String,
     metric_name: String,
     #[serde(default)]
+    unit: Option<String>,
+    #[serde(default)]
     dimensions: BTreeMap<String, String>,
     /// Milliseconds.
     timestamp: i64,
@@ -52,6 +54,7 @@ impl Line {
             account: self.account_id,
             region: self.region,
             dimensions: self.dimensions.into_iter().collect(),
+            unit: self.unit.filter(|unit| unit != "None").unwrap_or_default(),
         };
         to.take(&metric, Timestamp(self.timestamp), &statistics);
     }

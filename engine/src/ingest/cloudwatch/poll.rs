@@ -182,6 +182,8 @@ impl Metrics {
                 account: config.account.clone(),
                 region: config.region.clone(),
                 dimensions: dimensions.map(|dimension| (dimension.name, dimension.value)).collect(),
+                // The list says nothing of it.
+                unit: String::new(),
             });
         }
         Ok(page.next_token.filter(|token| !token.is_empty()))

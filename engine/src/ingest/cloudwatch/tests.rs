@@ -101,7 +101,7 @@ fn the_documented_json_becomes_a_series_for_each_statistic() {
     let entities: BTreeSet<_> = batch.new_series.iter().map(|info| info.entity.as_str()).collect();
     assert_eq!(entities, BTreeSet::from(["AWS/Usage", "i-123456789012"]));
     assert_eq!(batch.types.len(), 12);
-    assert!(batch.types.iter().all(|(_, kind)| *kind == MetricType::Gauge));
+    assert!(batch.types.iter().all(|(_, of)| of.kind == MetricType::Gauge));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::ingest::prometheus::Limits;
 use crate::ingest::prometheus::reader::{Reader, Wire};
 use crate::ingest::registry::Registry;
 use crate::ingest::{IngestBatch, Refusals, RejectReason};
-use crate::series::{IdentityHasher, MetricType, Sample, info_from_labels};
+use crate::series::{IdentityHasher, Metadata, MetricType, Sample, info_from_labels};
 use labels::{identify, sorted};
 use point::{Point, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,7 +89,7 @@ enum Temporality {
 /// The metric at hand.
 struct Metric {
     name: String,
-    kind: MetricType,
+    metadata: Metadata,
     temporality: Temporality,
     /// Only grows, or consists of what only grows.
     counts: bool,
@@ -106,7 +106,7 @@ struct Decoder<'a> {
     /// Memory that their labels take.
     named_bytes: usize,
     /// Types of the families of those.
-    types: BTreeMap<String, MetricType>,
+    types: BTreeMap<String, Metadata>,
 }
 
 impl Decoder<'_> {
@@ -132,18 +132,19 @@ impl Decoder<'_> {
             return;
         }
         if let Ok(labels) = labels::of_point(self.limits, target, target.others.clone())
-            && let Some(series) = self.series("target_info", None, &labels, MetricType::Info)
+            && let Some(series) = self.series("target_info", None, &labels, &MetricType::Info.into())
         {
             self.found.batch.samples.push(Sample { series, at, value: 1.0 });
         }
     }
 
     fn metric(&mut self, body: &[u8], target: &Target, newest: &mut Option<Timestamp>) -> Result<(), Malformed> {
-        let (mut name, mut unit, mut data) = ("", "", None);
+        let (mut name, mut help, mut unit, mut data) = ("", "", "", None);
         let mut reader = Reader::new(body);
         while let Some((field, content)) = reader.next()? {
             match (field, content) {
                 (1, Wire::Bytes(bytes)) => name = utf8(bytes)?,
+                (2, Wire::Bytes(bytes)) => help = utf8(bytes)?,
                 (3, Wire::Bytes(bytes)) => unit = utf8(bytes)?,
                 (5 | 7 | 9 | 10 | 11, Wire::Bytes(bytes)) => data = Some((field, bytes)),
                 _ => {}
@@ -157,14 +158,15 @@ impl Decoder<'_> {
             7 if is_monotonic => Shape::Counter,
             _ => Shape::Other,
         };
+        let of_family = match (kind, shape) {
+            (9 | 10, _) => MetricType::Histogram,
+            (11, _) => MetricType::Summary,
+            (_, Shape::Counter) => MetricType::Counter,
+            _ => MetricType::Gauge,
+        };
         let metric = Metric {
             name: name::metric(name, unit, shape).unwrap_or_default(),
-            kind: match (kind, shape) {
-                (9 | 10, _) => MetricType::Histogram,
-                (11, _) => MetricType::Summary,
-                (_, Shape::Counter) => MetricType::Counter,
-                _ => MetricType::Gauge,
-            },
+            metadata: Metadata::new(of_family, help, unit),
             temporality: if kind == 5 || kind == 11 {
                 Temporality::Cumulative
             } else {
@@ -310,7 +312,7 @@ impl Decoder<'_> {
             }
             return;
         }
-        let Some(series) = self.series(&name, extra, to.labels, to.metric.kind) else {
+        let Some(series) = self.series(&name, extra, to.labels, &to.metric.metadata) else {
             return;
         };
         // Of a summary or histogram, everything but its quantiles counts; a sum of negative observations falls.
@@ -360,7 +362,7 @@ impl Decoder<'_> {
         name: &str,
         extra: Option<(&str, &str)>,
         labels: &Pairs,
-        kind: MetricType,
+        metadata: &Metadata,
     ) -> Option<SeriesId> {
         if name.len() > self.limits.max_label_value_bytes {
             self.refuse(RejectReason::BadLabels, 1, name, "the name is too long");
@@ -380,7 +382,7 @@ impl Decoder<'_> {
             pairs.push(("__name__".to_owned(), name.to_owned()));
             let labels = sorted(pairs, extra.map(|(n, _)| n));
             self.found.batch.new_series.push(info_from_labels(&labels));
-            let family = match kind {
+            let family = match metadata.kind {
                 MetricType::Histogram | MetricType::Summary => ["_bucket", "_sum", "_count"]
                     .iter()
                     .find_map(|suffix| name.strip_suffix(suffix))
@@ -388,7 +390,7 @@ impl Decoder<'_> {
                 _ => name,
             };
             if !self.types.contains_key(family) {
-                self.types.insert(family.to_owned(), kind);
+                self.types.insert(family.to_owned(), metadata.clone());
             }
         }
         Some(id)

@@ -212,7 +212,7 @@ fn a_histogram_of_increments_is_increments_of_its_series() {
     assert_eq!(increases, [9.5, 3.0, 1.0, 3.0, 3.0]);
     assert_eq!(
         found.batch.types,
-        [("size".to_owned(), crate::series::MetricType::Histogram)]
+        [("size".to_owned(), crate::series::MetricType::Histogram.into())]
     );
 }
 

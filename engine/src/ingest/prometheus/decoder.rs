@@ -6,7 +6,7 @@ use crate::ingest::exemplar::{Exemplar, MAX_LABEL_CHARS};
 use crate::ingest::otlp::Started;
 use crate::ingest::registry::Declared;
 use crate::ingest::{Refusals, RejectReason};
-use crate::series::{IdentityHasher, Labels, MetricType, Sample, info_from_labels};
+use crate::series::{IdentityHasher, Labels, Metadata, MetricType, Sample, info_from_labels};
 use std::collections::BTreeSet;
 use wire::{SeriesId, Timestamp};
 
@@ -33,10 +33,18 @@ pub(super) struct Decoder<'a> {
     pub(super) samples: Vec<&'a [u8]>,
     pub(super) histograms: Vec<&'a [u8]>,
     pub(super) exemplars: Vec<Raw<'a>>,
-    /// Its type, where the series itself says it.
+    /// Its type, where the series itself says it, and what else it says.
     pub(super) kind: Option<MetricType>,
+    pub(super) texts: Texts<'a>,
     /// Since when all of its samples count; 0: not said, or said by each.
     pub(super) start: Timestamp,
+}
+
+/// What metadata says beside the type, as sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Texts<'a> {
+    pub(super) help: &'a [u8],
+    pub(super) unit: &'a [u8],
 }
 
 /// An exemplar as sent.
@@ -63,6 +71,7 @@ impl<'a> Decoder<'a> {
             histograms: Vec::new(),
             exemplars: Vec::new(),
             kind: None,
+            texts: Texts::default(),
             start: Timestamp(0),
         }
     }
@@ -74,6 +83,7 @@ impl<'a> Decoder<'a> {
         self.histograms.clear();
         self.exemplars.clear();
         self.kind = None;
+        self.texts = Texts::default();
         self.start = Timestamp(0);
     }
 
@@ -238,18 +248,20 @@ impl<'a> Decoder<'a> {
                 .unwrap_or(name),
             false => name,
         };
-        self.declare(base, kind);
+        self.declare(base, kind, self.texts);
     }
 
-    /// Takes the type of a metric or family, unless that was declared before.
-    pub(super) fn declare(&mut self, name: &[u8], kind: MetricType) {
+    /// Takes the type of a metric or family and what it says of it, unless that was declared before.
+    pub(super) fn declare(&mut self, name: &[u8], kind: MetricType, texts: Texts<'_>) {
         let is_name = !name.is_empty() && name.len() <= self.limits.max_label_name_bytes;
-        let key = Declared::key(name, kind);
+        let key = Declared::key(name, kind, !(texts.help.is_empty() && texts.unit.is_empty()));
         if !is_name || self.declared.has(key) || !self.types.insert(key) {
             return;
         }
         if let Ok(name) = std::str::from_utf8(name) {
-            self.found.samples.batch.types.push((name.to_owned(), kind));
+            let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+            let metadata = Metadata::new(kind, text(texts.help), text(texts.unit));
+            self.found.samples.batch.types.push((name.to_owned(), metadata));
         }
     }
 

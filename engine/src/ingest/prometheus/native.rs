@@ -82,7 +82,7 @@ impl<'a> Decoder<'a> {
             } else {
                 MetricType::Histogram
             };
-            self.declare(base, kind);
+            self.declare(base, kind, self.texts);
         }
         Ok(Ok(self.identify_part("_bucket", Some("+Inf"))))
     }

@@ -3,7 +3,7 @@
 mod golden;
 
 use super::*;
-use crate::series::{MetricType, Sample};
+use crate::series::{Metadata, MetricType, Sample};
 use proptest::prelude::*;
 use prost::Message;
 use wire::Timestamp;
@@ -46,6 +46,10 @@ struct MetricMetadata {
     kind: i32,
     #[prost(string, tag = "2")]
     metric_family_name: String,
+    #[prost(string, tag = "4")]
+    help: String,
+    #[prost(string, tag = "5")]
+    unit: String,
 }
 
 fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
@@ -221,6 +225,8 @@ fn metadata_declares_types_and_alone_is_fine() {
     let declared = |(kind, name): (i32, &str)| MetricMetadata {
         kind,
         metric_family_name: name.to_owned(),
+        help: "About it.".to_owned(),
+        unit: "seconds".to_owned(),
     };
     let long = "x".repeat(2000);
     let request = WriteRequest {
@@ -250,7 +256,8 @@ fn metadata_declares_types_and_alone_is_fine() {
         ("c", MetricType::Histogram),
         ("d", MetricType::Summary),
     ];
-    assert_eq!(batch.types, expected.map(|(name, kind)| (name.to_owned(), kind)));
+    let expected = expected.map(|(name, kind)| (name.to_owned(), Metadata::new(kind, "About it.", "seconds")));
+    assert_eq!(batch.types, expected);
 }
 
 #[test]

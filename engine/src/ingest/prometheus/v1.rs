@@ -1,6 +1,6 @@
 //! `prometheus.WriteRequest`: labels as text, metadata apart from series.
 
-use super::decoder::{Decoder, Malformed, Pair, Raw, metric_type};
+use super::decoder::{Decoder, Malformed, Pair, Raw, Texts, metric_type};
 use super::reader::{Reader, Wire};
 use wire::Timestamp;
 
@@ -24,19 +24,21 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Takes the type of a metric family. Metadata that makes no sense is no reason to lose samples.
+    /// Takes type, help and unit of a metric family. Metadata that makes no sense is no reason to lose samples.
     fn metadata_v1(&mut self, body: &[u8]) {
-        let (mut code, mut name) = (0, &body[..0]);
+        let (mut code, mut name, mut texts) = (0, &body[..0], Texts::default());
         let mut reader = Reader::new(body);
         while let Ok(Some((field, content))) = reader.next() {
             match (field, content) {
                 (1, Wire::Varint(number)) => code = number,
                 (2, Wire::Bytes(bytes)) => name = bytes,
+                (4, Wire::Bytes(bytes)) => texts.help = bytes,
+                (5, Wire::Bytes(bytes)) => texts.unit = bytes,
                 _ => {}
             }
         }
         if let Some(kind) = metric_type(code) {
-            self.declare(name, kind);
+            self.declare(name, kind, texts);
         }
     }
 

@@ -1,6 +1,4 @@
 //! `io.prometheus.write.v2.Request`: every text once, in a table of symbols; labels and metadata of a series name its places.
-//!
-//! Of a series' metadata the type is taken; unit and help are not.
 
 use super::decoder::{Decoder, Malformed, Pair, Raw, metric_type};
 use super::reader::{Reader, Wire};
@@ -52,8 +50,15 @@ impl<'a> Decoder<'a> {
                 (5, Wire::Bytes(metadata)) => {
                     let mut reader = Reader::new(metadata);
                     while let Some((field, content)) = reader.next()? {
-                        if let (1, Wire::Varint(code)) = (field, content) {
-                            self.kind = metric_type(code);
+                        match (field, content) {
+                            (1, Wire::Varint(code)) => self.kind = metric_type(code),
+                            (3, Wire::Varint(reference)) => {
+                                self.texts.help = symbol(symbols, reference).unwrap_or_default()
+                            }
+                            (4, Wire::Varint(reference)) => {
+                                self.texts.unit = symbol(symbols, reference).unwrap_or_default()
+                            }
+                            _ => {}
                         }
                     }
                 }
@@ -90,14 +95,15 @@ fn pairs<'a>(refs: &[u64], symbols: &[&'a [u8]], labels: &mut Vec<Pair<'a>>) -> 
     if !rest.is_empty() {
         return Err(ODD);
     }
-    let symbol = |reference: u64| {
-        let place = usize::try_from(reference).ok();
-        place.and_then(|place| symbols.get(place)).copied().ok_or(OUTSIDE)
-    };
     for [name, value] in pairs {
-        labels.push((symbol(*name)?, symbol(*value)?));
+        let text = |reference| symbol(symbols, reference).ok_or(OUTSIDE);
+        labels.push((text(*name)?, text(*value)?));
     }
     Ok(())
+}
+
+fn symbol<'a>(symbols: &[&'a [u8]], reference: u64) -> Option<&'a [u8]> {
+    symbols.get(usize::try_from(reference).ok()?).copied()
 }
 
 fn exemplar<'a>(body: &[u8], symbols: &[&'a [u8]]) -> Result<Result<Raw<'a>, &'static str>, Malformed> {

@@ -3,7 +3,7 @@
 //! Strict, as Prometheus is: a line that makes no sense, or an OpenMetrics text without its end, refuses the whole, for what else
 //! is missing nobody knows. O(bytes).
 
-use crate::series::MetricType;
+use crate::series::{Metadata, MetricType};
 use std::collections::BTreeMap;
 use wire::Timestamp;
 
@@ -53,7 +53,7 @@ pub struct PointExemplar {
 pub struct Exposition {
     pub points: Vec<Point>,
     /// By the name of the metric or family, as the engine's catalog has them.
-    pub types: BTreeMap<String, MetricType>,
+    pub types: BTreeMap<String, Metadata>,
 }
 
 /// The line that refuses a text.
@@ -72,6 +72,7 @@ pub struct BadLine {
 pub fn parse(text: &str, format: Format, max: usize) -> Result<Exposition, BadLine> {
     let mut found = Exposition::default();
     let mut families: BTreeMap<&str, MetricType> = BTreeMap::new();
+    let mut texts = Texts::default();
     let mut ended = false;
     let mut last = 0;
     for (index, line) in text.lines().enumerate() {
@@ -85,17 +86,19 @@ pub fn parse(text: &str, format: Format, max: usize) -> Result<Exposition, BadLi
             match comment.trim_start() {
                 "EOF" if format == Format::OpenMetrics => ended = true,
                 comment => {
-                    if let Some(declared) = comment
-                        .strip_prefix("TYPE")
-                        .filter(|rest| rest.starts_with([' ', '\t']))
-                    {
+                    let of = |word: &str| comment.strip_prefix(word).filter(|rest| rest.starts_with([' ', '\t']));
+                    if let Some(declared) = of("TYPE") {
                         let mut words = declared.split_whitespace();
                         let (Some(name), Some(kind), None) = (words.next(), words.next(), words.next()) else {
                             return Err(bad("a TYPE needs a name and a type"));
                         };
-                        if let Some(kind) = metric_type(kind) {
+                        if let Some(kind) = MetricType::of_word(kind) {
                             families.insert(name, kind);
                         }
+                    } else if let Some(help) = of("HELP") {
+                        texts.help.extend(named(help));
+                    } else if let Some(unit) = of("UNIT").filter(|_| format == Format::OpenMetrics) {
+                        texts.unit.extend(named(unit));
                     }
                 }
             }
@@ -116,16 +119,55 @@ pub fn parse(text: &str, format: Format, max: usize) -> Result<Exposition, BadLi
         found.take_starts(&families);
     }
     let typed = families.into_iter().map(|(name, kind)| {
+        let metadata = texts.of(name, kind);
         // The name of a counter in OpenMetrics is that of its family.
         let name = match (format, kind) {
             (Format::OpenMetrics, MetricType::Counter) => format!("{name}_total"),
             (Format::OpenMetrics, MetricType::Info) => format!("{name}_info"),
             _ => name.to_owned(),
         };
-        (name, kind)
+        (name, metadata)
     });
     found.types = typed.collect();
     Ok(found)
+}
+
+/// What is said of families beside their types, by their names.
+#[derive(Default)]
+struct Texts<'a> {
+    help: BTreeMap<&'a str, &'a str>,
+    unit: BTreeMap<&'a str, &'a str>,
+}
+
+impl Texts<'_> {
+    fn of(&self, name: &str, kind: MetricType) -> Metadata {
+        let text = |of: &BTreeMap<&str, &str>| of.get(name).map_or_else(String::new, |text| plain(text));
+        Metadata::new(kind, &text(&self.help), &text(&self.unit))
+    }
+}
+
+/// A name and the text that follows.
+fn named(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim_start_matches([' ', '\t']);
+    line.split_once([' ', '\t'])
+        .map(|(name, text)| (name, text.trim_start_matches([' ', '\t'])))
+}
+
+/// A text without its escapes. As Prometheus reads it: a backslash before anything else is one.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some('n') => plain.push('\n'),
+                Some(c @ ('\\' | '"')) => plain.push(c),
+                other => plain.extend(['\\'].into_iter().chain(other)),
+            },
+            c => plain.push(c),
+        }
+    }
+    plain
 }
 
 impl Exposition {
@@ -308,17 +350,4 @@ fn number(word: &str) -> Result<f64, &'static str> {
 fn millis(secs: f64) -> Option<Timestamp> {
     let millis = (secs * 1000.0).round();
     (millis.abs() < 9e15).then_some(Timestamp(millis as i64))
-}
-
-fn metric_type(word: &str) -> Option<MetricType> {
-    Some(match word {
-        "counter" => MetricType::Counter,
-        "gauge" => MetricType::Gauge,
-        "histogram" => MetricType::Histogram,
-        "gaugehistogram" => MetricType::GaugeHistogram,
-        "summary" => MetricType::Summary,
-        "info" => MetricType::Info,
-        "stateset" => MetricType::StateSet,
-        _ => return None,
-    })
 }

@@ -10,7 +10,7 @@ use crate::ingest::otlp::{Metrics, Started};
 use crate::ingest::prometheus::{Limits, STALE_NAN_BITS};
 use crate::ingest::registry::{Declared, Registry};
 use crate::ingest::{Refusals, RejectReason};
-use crate::series::{Labels, MetricType, Sample, info_from_labels};
+use crate::series::{Labels, Metadata, MetricType, Sample, info_from_labels};
 use std::collections::BTreeSet;
 use wire::{SeriesId, Timestamp};
 
@@ -241,14 +241,16 @@ impl Batch<'_> {
 
     fn declare(&mut self, exposition: &Exposition) {
         let declared = self.registry.declared();
-        let is_new = |(name, kind): &(&String, &MetricType)| !declared.has(Declared::key(name.as_bytes(), **kind));
+        let is_new = |(name, metadata): &(&String, &Metadata)| {
+            !declared.has(Declared::key(name.as_bytes(), metadata.kind, metadata.is_described()))
+        };
         let new = exposition.types.iter().filter(is_new);
         let types = &mut self.found.metrics.batch.types;
-        types.extend(new.map(|(name, kind)| (name.clone(), *kind)));
+        types.extend(new.map(|(name, metadata)| (name.clone(), metadata.clone())));
         // Never judged: it says how another series came to be.
         for name in REPORTS {
-            if !declared.has(Declared::key(name.as_bytes(), MetricType::Gauge)) {
-                types.push((name.to_owned(), MetricType::Gauge));
+            if !declared.has(Declared::key(name.as_bytes(), MetricType::Gauge, false)) {
+                types.push((name.to_owned(), MetricType::Gauge.into()));
             }
         }
     }

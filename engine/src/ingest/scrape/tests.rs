@@ -7,7 +7,7 @@ use super::*;
 use crate::ingest::RejectReason;
 use crate::ingest::prometheus::Limits;
 use crate::ingest::registry::Registry;
-use crate::series::{MetricType, SeriesInfo};
+use crate::series::{Metadata, MetricType, SeriesInfo};
 use proptest::prelude::*;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -111,13 +111,32 @@ fn types_have_the_names_of_series() {
     };
     let found = parse(&openmetrics.text, *format, 1000).unwrap();
     let expected = [
-        ("acme_http_router_request_seconds", MetricType::Summary),
-        ("build_info", MetricType::Info),
-        ("foo", MetricType::Histogram),
-        ("go_goroutines", MetricType::Gauge),
-        ("process_cpu_seconds_total", MetricType::Counter),
+        (
+            "acme_http_router_request_seconds",
+            MetricType::Summary,
+            "Latency though all of ACME's HTTP request router.",
+            "seconds",
+        ),
+        ("build_info", MetricType::Info, "", ""),
+        ("foo", MetricType::Histogram, "", ""),
+        ("go_goroutines", MetricType::Gauge, "", ""),
+        ("process_cpu_seconds_total", MetricType::Counter, "", "seconds"),
     ];
-    assert_eq!(found.types, expected.map(|(name, kind)| (name.to_owned(), kind)).into());
+    let expected = expected.map(|(name, kind, help, unit)| (name.to_owned(), Metadata::new(kind, help, unit)));
+    assert_eq!(found.types, expected.into());
+}
+
+#[test]
+fn help_is_read_without_its_escapes_and_units_only_where_the_format_has_them() {
+    let text = "# HELP  a  Two\\nlines, a \\\\ and a \\d.\n# TYPE a gauge\n# UNIT a bytes\na 1\n# HELP b\n# HELP\n";
+    let of = |text: &str, format| parse(text, format, 10).unwrap().types["a"].clone();
+    let help = "Two\nlines, a \\ and a \\d.";
+    assert_eq!(of(text, Format::Text), Metadata::new(MetricType::Gauge, help, ""));
+    let text = format!("{text}# EOF\n");
+    assert_eq!(
+        of(&text, Format::OpenMetrics),
+        Metadata::new(MetricType::Gauge, help, "bytes")
+    );
 }
 
 #[test]
@@ -305,7 +324,7 @@ fn starts_and_exemplars_come_along() {
             .metrics
             .batch
             .types
-            .contains(&("jobs_total".to_owned(), MetricType::Counter))
+            .contains(&("jobs_total".to_owned(), MetricType::Counter.into()))
     );
 }
 

@@ -145,7 +145,7 @@ impl Aggregator {
             self.series.retain(|key, (state, last)| {
                 let ended = now.millis_since(*last) > IDLE_MS;
                 state.report(key, ended, &mut out);
-                types.insert(key.metric.clone(), state.metric_type());
+                types.insert(key.metric.clone(), state.metric_type().into());
                 !ended
             });
         });

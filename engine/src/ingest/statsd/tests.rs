@@ -145,8 +145,8 @@ fn series_are_limited_and_types_declared() {
     assert_eq!(
         batch.types,
         [
-            ("a".to_owned(), MetricType::Counter),
-            ("b".to_owned(), MetricType::Gauge)
+            ("a".to_owned(), MetricType::Counter.into()),
+            ("b".to_owned(), MetricType::Gauge.into())
         ]
     );
 }

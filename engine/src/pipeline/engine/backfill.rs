@@ -6,7 +6,7 @@
 use super::inbox::TYPES_SETTING;
 use super::restore::catalog;
 use crate::error::{Error, Result};
-use crate::series::{Labels, MetricType, info_from_labels};
+use crate::series::{Labels, Metadata, info_from_labels};
 use crate::store::history::SealedChunk;
 use crate::store::log::Log;
 use crate::store::sqlite::SqliteStore;
@@ -23,7 +23,7 @@ const CHUNK: usize = 2048;
 pub struct Backfill {
     store: SqliteStore,
     known: BTreeSet<SeriesId>,
-    types: BTreeMap<String, MetricType>,
+    types: BTreeMap<String, Metadata>,
     source: String,
     max_series: usize,
 }
@@ -85,14 +85,14 @@ impl Backfill {
         })
     }
 
-    /// Takes types that the sender declares; those that are known stay.
+    /// Takes what the sender declares of metrics; what is known stays.
     ///
     /// # Errors
     /// What the store says.
-    pub async fn declare(&mut self, types: BTreeMap<String, MetricType>) -> Result<()> {
+    pub async fn declare(&mut self, types: BTreeMap<String, Metadata>) -> Result<()> {
         let before = self.types.len();
-        for (name, kind) in types {
-            self.types.entry(name).or_insert(kind);
+        for (name, metadata) in types {
+            self.types.entry(name).or_insert(metadata);
         }
         if self.types.len() == before {
             return Ok(());

@@ -9,7 +9,7 @@ use crate::ingest::{IngestBatch, RejectReason, Rejection};
 use crate::pipeline::coordinator::is_durable;
 use crate::pipeline::engine::task::Order;
 use crate::pipeline::message::ShardMessage;
-use crate::series::{MetricType, Sample, SeriesInfo, home_of};
+use crate::series::{Metadata, Sample, SeriesInfo, home_of};
 use crate::store::Change;
 use crate::store::log::{Batch, Record};
 use crate::topology::edges_of;
@@ -223,12 +223,12 @@ impl Engine {
         }
     }
 
-    /// Takes types that a sender declares; they stay known over a restart.
-    async fn declare(&self, types: Vec<(String, MetricType)>) -> Result<()> {
+    /// Takes what a sender declares of metrics; it stays known over a restart.
+    async fn declare(&self, types: Vec<(String, Metadata)>) -> Result<()> {
         let mut catalog = self.registry.turn().await;
         let keys: Vec<u64> = types
             .iter()
-            .map(|(name, kind)| Declared::key(name.as_bytes(), *kind))
+            .map(|(name, metadata)| Declared::key(name.as_bytes(), metadata.kind, metadata.is_described()))
             .collect();
         if !catalog.declare(types) {
             self.registry.heard(keys);

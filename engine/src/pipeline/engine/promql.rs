@@ -7,7 +7,7 @@ use super::{Engine, gone};
 use crate::ingest::exemplar::Exemplar;
 use crate::pipeline::message::ShardMessage;
 use crate::promql::{Answer, Fetched, FetchedSeries, LabelSet, Query, QueryError, Selector, Steps, labels_of_series};
-use crate::series::{MetricType, SeriesInfo, SeriesKind, family_of};
+use crate::series::{Metadata, SeriesInfo, SeriesKind, family_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -52,7 +52,7 @@ pub enum Question {
 pub enum Told {
     Answer(Answer),
     Series(Vec<LabelSet>),
-    Metadata(BTreeMap<String, MetricType>),
+    Metadata(BTreeMap<String, Metadata>),
     Exemplars(Vec<(LabelSet, Vec<Exemplar>)>),
 }
 

@@ -10,7 +10,7 @@ use engine::clock::ManualClock;
 use engine::config::Config;
 use engine::ingest::IngestBatch;
 use engine::pipeline::Engine;
-use engine::series::{Labels, Sample, info_from_labels};
+use engine::series::{Labels, MetricType, Sample, info_from_labels};
 use std::sync::Arc;
 use tower::ServiceExt as _;
 
@@ -36,7 +36,10 @@ async fn app(dir: &std::path::Path) -> Router {
         }));
         batch.new_series.push(info);
     }
-    batch.types.push(("requests_total".to_owned(), MetricType::Counter));
+    batch.types.push((
+        "requests_total".to_owned(),
+        Metadata::new(MetricType::Counter, "Requests.", "1"),
+    ));
     assert_eq!(engine.ingest("test", batch).await.unwrap().accepted, 27);
     let auth = Auth::new(([127, 0, 0, 1], 7700).into(), false, TokenFile::open(dir).unwrap()).unwrap();
     router(ServeConfig::new(auth), engine, tokio::sync::watch::channel(false).1)
@@ -104,7 +107,7 @@ async fn questions_are_answered_as_prometheus_answers() {
     let metadata = ask(&app, "metadata").await.1;
     assert_eq!(
         metadata["data"]["requests_total"],
-        json!([{ "type": "counter", "help": "", "unit": "" }])
+        json!([{ "type": "counter", "help": "Requests.", "unit": "1" }])
     );
     assert_eq!(ask(&app, "status/buildinfo").await.1["data"]["version"], API_VERSION);
 }

@@ -99,10 +99,8 @@ async fn take(app: &App, headers: &HeaderMap, body: Body, id: &mut String) -> Re
     if !id.is_empty() && app.delivered.has(id) {
         return repeated(app, id).await;
     }
-    let Ok(_permit) = app.writes.try_acquire() else {
-        let message = format!("{} writes are in progress already; send again", app.limits.concurrent);
-        return Err(ApiError::new(ErrorKind::Unavailable, message).into());
-    };
+    let turn = app.writes.wait(&*app.backend, crate::http::SOURCE).await;
+    let _turn = turn.map_err(|message| ApiError::new(ErrorKind::Unavailable, message))?;
     let body = match body::read(headers, body, app.backend.max_request_bytes(), &[]).await {
         Ok(body) => body,
         Err(error) => return Err(unreadable(app, &error).await),

@@ -261,6 +261,7 @@ async fn writes_beyond_the_limit_come_again() {
     let file = TokenFile::open(std::path::Path::new("/nowhere")).unwrap();
     let mut config = ServeConfig::new(Auth::new(([127, 0, 0, 1], 0).into(), false, file).unwrap());
     config.write_limits.concurrent = 0;
+    config.write_limits.patience = Duration::ZERO;
     let app = router(config, Arc::new(Stub::fine()), signal::channel(false).1);
     for path in ["/v1/metrics", "/loki/api/v1/push", "/api/logs/json"] {
         let answer = send(&app, "POST", path, &[JSON], b"{}").await;

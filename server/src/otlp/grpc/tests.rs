@@ -38,6 +38,7 @@ const PATHS: [(&str, Payload); 3] = [
 struct Stub {
     outcome: Mutex<Option<Result<IngestReport, TakeError>>>,
     taken: Mutex<Vec<(Payload, Vec<u8>)>>,
+    refused: Mutex<Vec<(String, RejectReason)>>,
 }
 
 #[async_trait]
@@ -72,8 +73,9 @@ impl Backend for Stub {
         unreachable!("nobody decodes")
     }
 
-    async fn refused(&self, _: &str, _: &'static str, _: Vec<Rejection>) {
-        unreachable!("nobody receives")
+    async fn refused(&self, source: &str, _: &'static str, rejections: Vec<Rejection>) {
+        let all = rejections.iter().map(|one| (source.to_owned(), one.reason));
+        self.refused.lock().unwrap().extend(all);
     }
 
     fn now(&self) -> Timestamp {
@@ -208,12 +210,18 @@ async fn overload_asks_to_come_again_and_nothing_else_does() {
     .await;
     let busy = WriteLimits {
         concurrent: 0,
+        patience: Duration::ZERO,
         ..WriteLimits::default()
     };
-    let services = router(open(), Arc::new(Stub::default()), busy);
+    let stub = Arc::new(Stub::default());
+    let services = router(open(), stub.clone(), busy);
     let answer = call(services, PATHS[0].0, &[], frame(b"", false)).await;
     assert_eq!(answer.code, Code::Unavailable as i32);
     assert!(!answer.details.is_empty());
+    assert_eq!(
+        *stub.refused.lock().unwrap(),
+        [("grpc".to_owned(), RejectReason::Overloaded)]
+    );
 }
 
 #[tokio::test]

@@ -145,9 +145,10 @@ fn both_versions_bring_the_same() {
     assert!(two.samples.started.iter().all(|s| s.start == Timestamp(AT - 60_000)));
     let types = |found: &Decoded| found.samples.batch.types.iter().cloned().collect::<BTreeMap<_, _>>();
     let mut expected: BTreeMap<_, _> = ["coarse", "fine", "custom", "float"]
-        .map(|name| (name.to_owned(), MetricType::Histogram))
+        .map(|name| (name.to_owned(), MetricType::Histogram.into()))
         .into();
-    expected.insert("requests_total".to_owned(), MetricType::Counter);
+    let metadata = Metadata::new(MetricType::Counter, "How many.", "requests");
+    expected.insert("requests_total".to_owned(), metadata);
     assert_eq!(types(&one), expected);
     assert_eq!(types(&two), expected);
 }
@@ -158,7 +159,9 @@ fn what_was_declared_is_not_said_again() {
     let body = bytes(&golden().v2);
     let first = decode(Version::Two, &body, &Limits::default(), &registry).unwrap();
     let keys = first.samples.batch.types.iter();
-    registry.heard(keys.map(|(name, kind)| crate::ingest::registry::Declared::key(name.as_bytes(), *kind)));
+    registry.heard(
+        keys.map(|(name, of)| crate::ingest::registry::Declared::key(name.as_bytes(), of.kind, of.is_described())),
+    );
     let again = decode(Version::Two, &body, &Limits::default(), &registry).unwrap();
     assert!(again.samples.batch.types.is_empty());
 }
