@@ -12,6 +12,7 @@ mod nab;
 mod payload;
 mod petshop;
 mod process;
+mod rules;
 mod server;
 mod simulated;
 mod speed;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 /// Arguments of `halo bench`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BenchArgs {
-    /// What to measure; everything but `ingest` and `storms` if absent.
+    /// What to measure; everything but `ingest`, `storms` and `rules` if absent.
     #[arg(value_enum)]
     pub name: Option<Bench>,
     /// One JSON object a line instead of a table.
@@ -82,6 +83,8 @@ pub enum Bench {
     Correlate,
     /// Simulated estates of 20 to 500 services in which several things fail at once.
     Storms,
+    /// A day of a simulated estate that is watched by 3,400 static rules.
+    Rules,
     /// Everything about detection: simulated, nab, smd, jumpstarter.
     Detect,
 }
@@ -266,6 +269,7 @@ fn measure(bench: Bench, data: &Data, args: &BenchArgs) -> Result<Report> {
         Bench::Simulated => simulated::report(&Arc::new(Models::bundled()?)),
         Bench::Correlate => Ok(correlate::figures(runs)),
         Bench::Storms => Ok(storms::report(&Arc::new(Models::bundled()?), args.storms)),
+        Bench::Rules => Ok(rules::report(&Arc::new(Models::bundled()?))),
         Bench::Petshop if !data.has("petshop/high_traffic/cases.json") => Ok(data.missing("petshop")),
         Bench::Nab if !data.has("nab/index.json") => Ok(data.missing("nab")),
         Bench::Petshop => Ok(petshop_figures(&petshop::run(data, &Arc::new(Models::bundled()?))?)),

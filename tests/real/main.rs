@@ -7,6 +7,7 @@ mod faults;
 mod kafka;
 mod kubernetes;
 mod line_protocols;
+mod log_files;
 mod notify;
 mod otel;
 mod prometheus;

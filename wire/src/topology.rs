@@ -78,6 +78,22 @@ pub enum EdgeSource {
     Placement,
 }
 
+impl EdgeSource {
+    /// As people say it.
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::Declared => "declared",
+            Self::Spans => "spans",
+            Self::ServiceGraph => "service graph",
+            Self::Mesh => "service mesh",
+            Self::Client => "client metrics",
+            Self::Connections => "connections",
+            Self::Kubernetes => "Kubernetes",
+            Self::Placement => "placement labels",
+        }
+    }
+}
+
 /// What is known of a dependency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EdgeDetail {
@@ -93,6 +109,46 @@ pub struct EdgeDetail {
     pub first_seen: Timestamp,
     /// Metrics tell of it once, when they begin.
     pub last_seen: Timestamp,
+}
+
+/// A dependency that only spans tell of, and that none has shown for so long, is not there any more. Other sources tell of one when it
+/// begins, and not again.
+const UNSEEN_MS: i64 = 3_600_000;
+
+impl EdgeDetail {
+    /// Whether it was there at an instant, as far as that is known.
+    pub fn was_there(&self, at: Timestamp) -> bool {
+        self.first_seen <= at && !self.is_unseen(at)
+    }
+
+    fn is_unseen(&self, at: Timestamp) -> bool {
+        self.sources == [EdgeSource::Spans] && at.millis_since(self.last_seen) > UNSEEN_MS
+    }
+}
+
+/// How a graph has changed since an instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GraphChange {
+    /// Not there then.
+    pub appeared: Vec<Edge>,
+    /// There then, and not now.
+    pub gone: Vec<Edge>,
+}
+
+impl GraphChange {
+    /// Between two instants, in the order of `edges`.
+    pub fn between(edges: &[EdgeDetail], then: Timestamp, now: Timestamp) -> Self {
+        let those = |was_there: bool| {
+            let changed = edges
+                .iter()
+                .filter(|detail| detail.was_there(then) == was_there && detail.was_there(now) != was_there);
+            changed.map(|detail| detail.edge.clone()).collect()
+        };
+        Self {
+            appeared: those(false),
+            gone: those(true),
+        }
+    }
 }
 
 /// The graph, as of now or of an incident's minute.
@@ -199,5 +255,53 @@ impl Deploy {
             return self.id == other.id && self.source == other.source;
         }
         (self.at, &self.entity, &self.version) == (other.at, &other.entity, &other.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn edge(callee: &str, sources: &[EdgeSource], first: i64, last: i64) -> EdgeDetail {
+        EdgeDetail {
+            edge: Edge {
+                caller: "web".into(),
+                callee: callee.into(),
+            },
+            kind: None,
+            sources: sources.to_vec(),
+            calls: 0,
+            first_seen: Timestamp(first * HOUR),
+            last_seen: Timestamp(last * HOUR),
+        }
+    }
+
+    #[test]
+    fn a_graph_is_compared_with_what_it_was() {
+        use EdgeSource::{Declared, Mesh, Spans};
+        let edges = [
+            edge("always", &[Spans], 0, 10),
+            edge("gone", &[Spans], 0, 6),
+            // Whatever else tells of it does so once.
+            edge("meshed", &[Mesh], 0, 0),
+            edge("both", &[Declared, Spans], 0, 1),
+            edge("new", &[Spans], 8, 10),
+            edge("passing", &[Spans], 7, 8),
+            edge("long-gone", &[Spans], 0, 2),
+        ];
+        let (then, now) = (Timestamp(5 * HOUR), Timestamp(10 * HOUR));
+        let there = |at| {
+            let there = edges.iter().filter(|detail| detail.was_there(at));
+            there.map(|detail| detail.edge.callee.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(there(then), ["always", "gone", "meshed", "both"]);
+        assert_eq!(there(now), ["always", "meshed", "both", "new"]);
+        let change = GraphChange::between(&edges, then, now);
+        let names = |edges: &[Edge]| edges.iter().map(|edge| edge.callee.to_string()).collect::<Vec<_>>();
+        assert_eq!(names(&change.appeared), ["new"]);
+        assert_eq!(names(&change.gone), ["gone"]);
+        assert_eq!(GraphChange::between(&edges, now, now), GraphChange::default());
     }
 }

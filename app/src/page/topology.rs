@@ -1,4 +1,7 @@
-//! Who calls whom, coloured by state; the blast radius of an incident; one entity in detail.
+//! Who calls whom, coloured by state; the blast radius of an incident; what it was like then; one entity in detail.
+
+mod neighbors;
+mod past;
 
 use crate::canvas::{GraphFocus, TopologyGraph};
 use crate::component::{
@@ -12,12 +15,14 @@ use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::components::A;
 use leptos_router::hooks::{use_navigate, use_query_map};
+use neighbors::Neighbors;
+use past::{Past, PastPicker, as_of};
 use std::collections::BTreeSet;
 use wire::incident::IncidentDetail;
 use wire::query::{Query, Reply};
 use wire::series::{Health, SeriesSummary};
-use wire::topology::{Entity, EntityKind, Topology as Graph};
-use wire::{EntityId, IncidentId};
+use wire::topology::{EdgeDetail, Entity, EntityKind, Topology as Graph};
+use wire::{EntityId, IncidentId, Timestamp};
 
 const START: View = View {
     zoom: 1.0,
@@ -33,14 +38,29 @@ pub(crate) fn Topology() -> impl IntoView {
     let incident = Memo::new(move |_| query.with(|q| q.get("incident").map(IncidentId)));
     let search = RwSignal::new(String::new());
     let processes = Memo::new(move |_| query.with(|q| q.get("processes").is_some()));
-    let topology = Memo::new(move |_| Graph {
-        entities: live.entities.with(|all| {
-            all.iter()
-                .filter(|e| processes.get() || e.kind != EntityKind::Process)
-                .cloned()
-                .collect()
-        }),
-        edges: live.edges.get(),
+    let at = Memo::new(move |_| query.with(|q| q.get("at")?.parse().ok().map(Timestamp)));
+    let known = past::known_edges();
+    let topology = Memo::new(move |_| {
+        let graph = Graph {
+            entities: live.entities.with(|all| {
+                all.iter()
+                    .filter(|e| processes.get() || e.kind != EntityKind::Process)
+                    .cloned()
+                    .collect()
+            }),
+            edges: live.edges.get(),
+        };
+        match at.get() {
+            Some(at) => known
+                .data
+                .with(|known| as_of(graph, known.as_deref().unwrap_or_default(), at)),
+            None => graph,
+        }
+    });
+    let began = Memo::new(move |_| {
+        let id = incident.get()?;
+        live.incidents
+            .with(|all| all.iter().find(|i| i.id == id).map(|i| i.started))
     });
     let focus = incident_focus(incident);
     let navigate = use_navigate();
@@ -73,6 +93,7 @@ pub(crate) fn Topology() -> impl IntoView {
                 <h1>"Topology"</h1>
                 <IncidentPicker incident go />
                 <div class="page__tools">
+                    <PastPicker at began go />
                     <input
                         type="search"
                         class="field"
@@ -92,6 +113,7 @@ pub(crate) fn Topology() -> impl IntoView {
                     </button>
                 </div>
             </header>
+            <Past at known />
             <Waiting>
                 <div class="topology">
                     <EntityList topology search selected />
@@ -110,7 +132,7 @@ pub(crate) fn Topology() -> impl IntoView {
                             </div>
                         </Show>
                     </section>
-                    {move || selected.get().map(|entity| view! { <EntityPanel entity select /> })}
+                    {move || selected.get().map(|entity| view! { <EntityPanel entity known select /> })}
                 </div>
             </Waiting>
         </div>
@@ -268,7 +290,7 @@ fn EntityLine(id: EntityId, found: Memo<Vec<Line>>, selected: Memo<Option<Entity
 
 /// One entity: how it stands, which incident it belongs to, its series, its neighbors.
 #[component]
-fn EntityPanel(entity: EntityId, select: Callback<Option<EntityId>>) -> impl IntoView {
+fn EntityPanel(entity: EntityId, known: Remote<Vec<EdgeDetail>>, select: Callback<Option<EntityId>>) -> impl IntoView {
     let live = live();
     let id = StoredValue::new(entity.clone());
     let state = Memo::new(move |_| {
@@ -316,7 +338,7 @@ fn EntityPanel(entity: EntityId, select: Callback<Option<EntityId>>) -> impl Int
                     })}
                 }
             })}
-            <Neighbors entity=entity.clone() />
+            <Neighbors entity=entity.clone() known />
             <h3 class="panel__title">"Series"</h3>
             <SeriesList series />
         </aside>
@@ -368,46 +390,6 @@ fn PanelSeries(first: SeriesSummary, series: Remote<Vec<SeriesSummary>>) -> impl
                 <span class="vital__value num">{value}</span>
             </A>
         </li>
-    }
-}
-
-#[component]
-fn Neighbors(entity: EntityId) -> impl IntoView {
-    let live = live();
-    let id = StoredValue::new(entity);
-    let around = Memo::new(move |_| {
-        live.edges.with(|edges| {
-            id.with_value(|id| {
-                let callers: Vec<EntityId> = edges
-                    .iter()
-                    .filter(|e| e.callee == *id)
-                    .map(|e| e.caller.clone())
-                    .collect();
-                let callees: Vec<EntityId> = edges
-                    .iter()
-                    .filter(|e| e.caller == *id)
-                    .map(|e| e.callee.clone())
-                    .collect();
-                (callers, callees)
-            })
-        })
-    });
-    let links = |title: &'static str, list: Vec<EntityId>| {
-        (!list.is_empty()).then(|| view! {
-            <h3 class="panel__title">{title}</h3>
-            <ul class="panel__neighbors">
-                {list.into_iter().map(|e| view! {
-                    <li><A href=format!("/topology?entity={}", super::encode(e.as_str())) attr:class="path__hop">{e.to_string()}</A></li>
-                }).collect_view()}
-            </ul>
-        })
-    };
-    move || {
-        let (callers, callees) = around.get();
-        view! {
-            {links("Called by", callers)}
-            {links("Depends on", callees)}
-        }
     }
 }
 

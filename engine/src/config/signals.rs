@@ -6,6 +6,12 @@
 //! max_mb = 256          # the oldest go first
 //! max_line_kb = 64      # of a longer line the beginning is kept
 //!
+//! [[logs.file]]
+//! name = "checkout"
+//! paths = ["/var/log/checkout/*.log"]
+//! service = "checkout"     # of lines that do not say; without it the name of the file
+//! read_from = "end"        # of a file that is there already, or "beginning"
+//!
 //! [traces]
 //! keep_hours = 24
 //! max_mb = 256
@@ -16,10 +22,13 @@
 //! ```
 
 use super::check;
+use crate::ingest::log_files::LogFilesConfig;
 use crate::ingest::signal::SignalLimits;
 use crate::store::signals::{Keep, Retention};
 use core::net::{Ipv4Addr, SocketAddr};
 use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// What is taken in and kept of logs and spans.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +37,8 @@ pub struct SignalConfig {
     pub limits: SignalLimits,
     /// Largest request after decompression.
     pub max_request_bytes: usize,
+    /// Files to follow.
+    pub files: Vec<LogFilesConfig>,
 }
 
 impl Default for SignalConfig {
@@ -43,6 +54,7 @@ impl Default for SignalConfig {
             },
             limits: SignalLimits::default(),
             max_request_bytes: 64 << 20,
+            files: Vec::new(),
         }
     }
 }
@@ -87,6 +99,19 @@ pub struct RawLogs {
     pub keep_hours: Option<u32>,
     pub max_mb: Option<u32>,
     pub max_line_kb: Option<u32>,
+    pub file: Vec<RawLogFile>,
+}
+
+/// `[[logs.file]]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLogFile {
+    pub name: String,
+    /// `*` in the last part of a name.
+    pub paths: Vec<PathBuf>,
+    pub service: Option<String>,
+    /// `end` (the default) or `beginning`.
+    pub read_from: Option<String>,
 }
 
 /// `[traces]`
@@ -139,6 +164,7 @@ pub(super) fn signals(
         });
         config.limits.max_line_bytes = kb as usize * 1024;
     }
+    config.files = log_files(&logs.file, problems);
     if let Some(share) = traces.success_share {
         check(problems, (0.0..=1.0).contains(&share), || {
             format!("traces.success_share: must be 0 to 1, got {share}")
@@ -152,6 +178,44 @@ pub(super) fn signals(
         config.max_request_bytes = mb as usize * 1024 * 1024;
     }
     config
+}
+
+fn log_files(raw: &[RawLogFile], problems: &mut Vec<String>) -> Vec<LogFilesConfig> {
+    let mut names = BTreeSet::new();
+    let sections = raw.iter().enumerate().map(|(index, raw)| {
+        let place = match raw.name.as_str() {
+            "" => format!("logs.file[{index}]"),
+            name => format!("logs.file {name:?}"),
+        };
+        check(problems, !raw.name.is_empty(), || format!("{place}.name: needs a name"));
+        check(problems, names.insert(raw.name.clone()), || {
+            format!("{place}.name: two sections have this name")
+        });
+        check(problems, !raw.paths.is_empty(), || {
+            format!("{place}.paths: needs at least one, such as \"/var/log/app/*.log\"")
+        });
+        for path in &raw.paths {
+            let folder = path.parent().map(|folder| folder.to_string_lossy().into_owned());
+            let is_meant = path.is_absolute() && !folder.is_some_and(|folder| folder.contains('*'));
+            check(problems, is_meant, || {
+                format!(
+                    "{place}.paths: must begin with / and have * in the last part only, got {}",
+                    path.display()
+                )
+            });
+        }
+        let from = raw.read_from.as_deref().unwrap_or("end");
+        check(problems, matches!(from, "end" | "beginning"), || {
+            format!("{place}.read_from: must be end or beginning, got {from:?}")
+        });
+        LogFilesConfig {
+            name: raw.name.clone(),
+            paths: raw.paths.clone(),
+            service: raw.service.clone().filter(|service| !service.is_empty()),
+            from_beginning: from == "beginning",
+        }
+    });
+    sections.collect()
 }
 
 pub(super) fn grpc(raw: &RawOtlp, problems: &mut Vec<String>) -> GrpcListen {
@@ -198,7 +262,8 @@ mod tests {
             (SignalConfig::default(), GrpcListen::default())
         );
         let said = config(
-            "[logs]\nkeep_hours = 2\nmax_mb = 7\nmax_line_kb = 1\n[traces]\nkeep_hours = 0\nsuccess_share = 1.0\n\
+            "[logs]\nkeep_hours = 2\nmax_mb = 7\nmax_line_kb = 1\n\
+             [[logs.file]]\nname = \"app\"\npaths = [\"/var/log/app/*.log\"]\nread_from = \"beginning\"\n[traces]\nkeep_hours = 0\nsuccess_share = 1.0\n\
              [otlp]\ngrpc_listen = \"[::1]:4000\"\n[limits]\nmax_request_mb = 1\n",
         )
         .unwrap();
@@ -210,6 +275,13 @@ mod tests {
             }
         );
         assert_eq!(said.signals.retention.spans.age_ms, 0);
+        let expected = LogFilesConfig {
+            name: "app".to_owned(),
+            paths: vec!["/var/log/app/*.log".into()],
+            service: None,
+            from_beginning: true,
+        };
+        assert_eq!(said.signals.files, [expected]);
         assert_eq!(
             (said.signals.limits.max_line_bytes, said.signals.max_request_bytes),
             (1024, 1 << 20)
@@ -224,7 +296,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_named() {
-        let text = "[logs]\nkeep_hours = 100000\nmax_mb = 0\nmax_line_kb = 0\n[traces]\nmax_mb = 0\nsuccess_share = 1.5\n\
+        let text = "[logs]\nkeep_hours = 100000\nmax_mb = 0\nmax_line_kb = 0\n\
+                    [[logs.file]]\nread_from = \"top\"\n[[logs.file]]\nname = \"a\"\npaths = [\"a/*/b.log\"]\n\
+                    [[logs.file]]\nname = \"a\"\npaths = [\"/b.log\"]\n[traces]\nmax_mb = 0\nsuccess_share = 1.5\n\
                     [otlp]\ngrpc_listen = \"4317\"\n[limits]\nmax_request_mb = 0\n";
         let Err(Error::Config(problems)) = config(text) else {
             panic!("must not be accepted")
@@ -235,6 +309,11 @@ mod tests {
             "logs.max_mb",
             "traces.max_mb",
             "logs.max_line_kb",
+            "logs.file[0].name",
+            "logs.file[0].paths",
+            "logs.file[0].read_from",
+            "logs.file \"a\".paths",
+            "logs.file \"a\".name",
             "traces.success_share",
             "limits.max_request_mb",
             "otlp.grpc_listen",

@@ -99,7 +99,8 @@ impl<'de> Visitor<'de> for List<'_, '_> {
     }
 }
 
-fn take(object: Map<String, Value>, collector: &mut Collector<'_>, now: Timestamp) {
+/// Takes one object.
+pub(super) fn take(object: Map<String, Value>, collector: &mut Collector<'_>, now: Timestamp) {
     let whole = || Value::Object(object.clone()).to_string();
     let find = |names: &[&'static str]| names.iter().find(|name| object.contains_key(**name)).copied();
     let told = find(&TIME_KEYS).and_then(|name| Some((name, nanos(&object[name])?)));

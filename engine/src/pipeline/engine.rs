@@ -7,6 +7,7 @@ mod history;
 mod inbox;
 mod intake;
 mod kafka;
+mod log_files;
 mod promql;
 mod query;
 mod remote_write;
@@ -195,8 +196,10 @@ impl Engine {
         tasks.spawn(writer::run(Arc::clone(&engine), waiting, stopped.clone()));
         tasks.spawn(guard::watch(Arc::clone(&engine), stopped.clone()));
         tasks.spawn(trainer::run(Arc::clone(&engine), training_orders));
+        let positions = restore::log_positions(&saved)?;
         engine.restore_series(saved, records, &thresholds).await?;
         sources::start(&engine, &mut tasks, &stopped)?;
+        tasks.spawn(log_files::run(Arc::clone(&engine), positions, stopped.clone()));
         drop(tasks);
         Ok(engine)
     }

@@ -45,6 +45,30 @@ describe('explore', () => {
     await panel.waitFor({ state: 'detached' });
   });
 
+  it('tells who says that there is a dependency, and what the graph was an hour ago', async () => {
+    const response = await fetch(`${halo.origin}/api/command`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ command: 'declare_edge', edge: { caller: 'flow-shop', callee: 'flow-ledger' } }),
+    });
+    assert.ok(response.ok, `${response.status} ${await response.text()}`);
+    await page.goto(`${halo.origin}/topology?entity=flow-shop`);
+    const neighbor = seen(page, 'neighbor').filter({ hasText: 'flow-ledger' });
+    await neighbor.filter({ hasText: /declared · seen/ }).waitFor();
+    const ledger = page.locator('[data-testid="entity-link"]', { hasText: 'flow-ledger' });
+    await ledger.waitFor();
+    await seen(page, 'as-of').selectOption({ label: 'An hour ago' });
+    await page.waitForURL(/at=\d+/);
+    await seen(page, 'past-change').filter({ hasText: /more now/ }).waitFor();
+    await ledger.waitFor({ state: 'detached' });
+    await photograph(page, 'topology-past');
+    await page.reload();
+    await seen(page, 'past-change').filter({ hasText: /more now/ }).waitFor();
+    await seen(page, 'as-of').selectOption({ label: 'As it is now' });
+    await ledger.waitFor();
+    assert.equal(await seen(page, 'past').count(), 0);
+  });
+
   it('drills down to a metric: band, votes and data', async () => {
     const id = detail.causes[0].series ?? detail.members[0].series;
     await page.goto(`${halo.origin}/series`);

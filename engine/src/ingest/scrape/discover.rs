@@ -3,6 +3,7 @@
 
 use super::{ScrapeConfig, Target};
 use crate::config::{is_address, is_label};
+use crate::ingest::matching::matching;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -64,29 +65,6 @@ impl Lists {
         }
         found
     }
-}
-
-/// The files of a name in which `*` stands for anything.
-fn matching(pattern: &Path) -> Vec<PathBuf> {
-    let name = pattern.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let Some((begin, end)) = name.split_once('*') else {
-        return if pattern.is_file() {
-            vec![pattern.to_owned()]
-        } else {
-            Vec::new()
-        };
-    };
-    let folder = pattern.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let Ok(entries) = std::fs::read_dir(folder.unwrap_or(Path::new("."))) else {
-        return Vec::new();
-    };
-    let is_meant = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.len() >= begin.len() + end.len() && name.starts_with(begin) && name.ends_with(end) && path.is_file()
-    };
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(is_meant).collect();
-    paths.sort();
-    paths
 }
 
 fn list(config: &ScrapeConfig, path: &Path) -> Result<BTreeSet<Target>, String> {

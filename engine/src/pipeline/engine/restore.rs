@@ -1,6 +1,7 @@
 //! From what an earlier run left to a running engine: the store first, then the log on top of it.
 
 use super::inbox::TYPES_SETTING;
+use super::log_files::{POSITIONS_SETTING, Positions};
 use super::{Engine, gone};
 use crate::config::Config;
 use crate::context::calendar::Span;
@@ -179,6 +180,17 @@ fn thinned(samples: &[(Timestamp, f64)], counter: bool) -> Vec<(Timestamp, f64)>
             (chunk[0].0, chunk.iter().map(|sample| sample.1 / n).sum())
         })
         .collect()
+}
+
+/// How far log files were read.
+pub(super) fn log_positions(saved: &Saved) -> Result<Positions> {
+    let Some(text) = saved.settings.get(POSITIONS_SETTING) else {
+        return Ok(Positions::new());
+    };
+    serde_json::from_str(text).map_err(|error| Error::Corrupt {
+        place: format!("the store's setting {POSITIONS_SETTING}"),
+        message: error.to_string(),
+    })
 }
 
 /// What senders have declared of their metrics.

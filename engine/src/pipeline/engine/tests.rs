@@ -4,6 +4,7 @@ mod events;
 mod guard;
 mod intake;
 mod kafka;
+mod log_files;
 mod models;
 mod ranges;
 mod remote_write;

@@ -144,12 +144,16 @@ fn both_versions_bring_the_same() {
     assert_eq!((two.samples.started.len(), two.samples.batch.samples.len()), (2, 0));
     assert!(two.samples.started.iter().all(|s| s.start == Timestamp(AT - 60_000)));
     let types = |found: &Decoded| found.samples.batch.types.iter().cloned().collect::<BTreeMap<_, _>>();
-    let mut expected: BTreeMap<_, _> = ["coarse", "fine", "custom", "float"]
-        .map(|name| (name.to_owned(), MetricType::Histogram.into()))
-        .into();
-    let metadata = Metadata::new(MetricType::Counter, "How many.", "requests");
-    expected.insert("requests_total".to_owned(), metadata);
+    // What is said of them is said apart in the first version, and of plain metrics alone.
+    let of = |name: &str, kind, help, unit| (name.to_owned(), Metadata::new(kind, help, unit));
+    let histograms = |help: &'static str, unit: &'static str| {
+        ["coarse", "fine", "custom", "float"].map(|name| of(name, MetricType::Histogram, help, unit))
+    };
+    let mut expected: BTreeMap<_, _> = histograms("", "").into();
+    expected.extend([of("requests_total", MetricType::Counter, "How many.", "requests")]);
     assert_eq!(types(&one), expected);
+    let mut expected: BTreeMap<_, _> = histograms("How long.", "seconds").into();
+    expected.extend([of("requests_total", MetricType::Counter, "How long.", "seconds")]);
     assert_eq!(types(&two), expected);
 }
 
