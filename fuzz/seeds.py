@@ -114,6 +114,11 @@ entry = message((1, message((1, MS // 1000), (2, 5))), (2, "level=error refused"
 seed("loki", "one", message((1, message((1, '{app="shop", env="prod"}'), (2, entry)))))
 seed("loki_json", "one", {"streams": [{"stream": {"app": "shop"}, "values": [[str(NS), "refused", {"order": "7"}], [str(NS + 1), "x"]]}]})
 seed("json_lines", "lines", '{"date": 1760000000.5, "log": "refused", "level": "error"}\n{"message": "x", "kubernetes": {"labels": {"app": "shop"}}}\n')
+seed(
+    "log_lines",
+    "mixed",
+    '2026-01-31T10:00:00.5Z ERROR no\n\tat a.b(c:1)\n[2026-01-31 10:00:01+00:00] [warn] slow\r\nlevel=info x\n{"msg": "y", "level": "error"}\n{broken\n',
+)
 seed("json_lines", "list", [{"date": MS, "log": "refused"}, {"log": "y"}])
 
 # Line protocols.

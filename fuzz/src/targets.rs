@@ -11,6 +11,7 @@ use engine::ingest::cloudwatch::firehose::{self, Request};
 use engine::ingest::cloudwatch::poll::{self, CloudwatchConfig, CredentialsPlace, Metrics};
 use engine::ingest::influx::{self, Precision};
 use engine::ingest::kafka::{self, Message};
+use engine::ingest::log_files::{LogFilesConfig, Piece, lines};
 use engine::ingest::otlp::{self, Encoding, Streams};
 use engine::ingest::prometheus::{Limits, Version, decode};
 use engine::ingest::registry::Registry;
@@ -41,6 +42,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ("loki", loki_protobuf),
     ("loki_json", loki_json),
     ("json_lines", json_logs),
+    ("log_lines", log_lines),
     ("influx", influx_lines),
     ("statsd", statsd_lines),
     ("scrape", scrape),
@@ -165,6 +167,25 @@ fn json_logs(bytes: &[u8]) {
     if let Ok(found) = json_lines::decode(bytes, &SignalLimits::default(), NOW) {
         bounded(&found, bytes.len());
     }
+}
+
+fn log_lines(bytes: &[u8]) {
+    let config = LogFilesConfig {
+        name: "app".to_owned(),
+        paths: Vec::new(),
+        service: None,
+        from_beginning: true,
+    };
+    let piece = Piece {
+        path: "/var/log/app.log".into(),
+        file: 1,
+        offset: 0,
+        text: bytes.to_vec(),
+    };
+    bounded(
+        &lines::signals(&config, &[piece], &SignalLimits::default(), NOW),
+        bytes.len(),
+    );
 }
 
 fn influx_lines(bytes: &[u8]) {

@@ -19,8 +19,9 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Files of a section followed at most.
 const MAX_FILES: usize = 1000;
 
-/// Of a file at most so much is read at once. A line that is longer comes in pieces.
-const CHUNK: u64 = 1 << 20;
+/// Of a file at most so much is read at once: the shortest of lines, with what is said of each, have room in one request. A line that
+/// is longer comes in pieces.
+const CHUNK: u64 = 256 << 10;
 
 /// Bytes of its beginning that a file is known by.
 const HEAD: usize = 1024;
