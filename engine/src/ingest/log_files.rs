@@ -248,7 +248,9 @@ impl Tailer {
             }
             // Whoever has its name now.
             if path.is_file() {
-                self.follow(path, &mut added);
+                let mut problems = Vec::new();
+                self.follow(path, Some(&mut added), &mut problems);
+                added.problems.extend(problems);
             }
         }
         added.files = self.tails.len();
@@ -292,48 +294,55 @@ impl Tailer {
             if self.tails.contains_key(&path) {
                 continue;
             }
-            match self.begin(&path) {
-                Ok(tail) => {
-                    self.tails.insert(path, tail);
-                }
-                Err(error) => problems.push(format!("{}: {error}", path.display())),
-            }
+            self.follow(path, None, problems);
         }
         self.has_looked = true;
     }
 
-    /// Follows a file and takes what it holds.
-    fn follow(&mut self, path: PathBuf, added: &mut Added) {
-        match self.begin(&path) {
-            Ok(mut tail) => {
-                added.take(&path, &mut tail);
+    /// Follows a file that was not known under this name; and takes what it holds, where the others have been read already.
+    fn follow(&mut self, path: PathBuf, added: Option<&mut Added>, problems: &mut Vec<String>) {
+        // What was read of a file is kept under the name that it was read by.
+        let may_move = added.is_none();
+        match self.begin(&path, may_move) {
+            Ok(Some(mut tail)) => {
+                if let Some(added) = added {
+                    added.take(&path, &mut tail);
+                }
                 self.tails.insert(path, tail);
             }
-            Err(error) => added.problems.push(format!("{}: {error}", path.display())),
+            Ok(None) => {}
+            Err(error) => problems.push(format!("{}: {error}", path.display())),
         }
     }
 
-    /// A file that was not known under this name.
-    fn begin(&mut self, path: &Path) -> io::Result<Tail> {
+    /// A file under a name that none has. `None`: it is followed under another, and must stay so for now.
+    fn begin(&mut self, path: &Path, may_move: bool) -> io::Result<Option<Tail>> {
         let mut tail = Tail::open(path)?;
         // Also one whose name was its own a moment ago.
         let mut others = self.tails.iter_mut();
         let renamed = others.find_map(|(before, other)| other.is_same(&mut tail.file).ok()?.then(|| before.clone()));
-        if let Some(before) = renamed
-            && let Some(mut renamed) = self.tails.remove(&before)
-        {
-            renamed.is_replaced = false;
-            return Ok(renamed);
+        if let Some(before) = renamed {
+            let renamed = may_move.then(|| self.tails.remove(&before)).flatten();
+            return Ok(renamed.map(|renamed| Tail {
+                is_replaced: false,
+                ..renamed
+            }));
         }
         let length = tail.file.metadata()?.len();
-        if let Some(known) = self.gone.iter().rposition(|known| known.head.is_of(&mut tail.file)) {
-            let known = self.gone.remove(known).expect("it was found there");
+        // Some begin alike: then the one of this name.
+        let places = 0..self.gone.len();
+        let alike: Vec<usize> = places
+            .filter(|place| self.gone[*place].head.is_of(&mut tail.file))
+            .collect();
+        let of_name = alike.iter().rfind(|place| self.gone[**place].path == path);
+        let known = of_name.or(alike.last()).copied();
+        if let Some(known) = known.and_then(|place| self.gone.remove(place)) {
             // Cut back meanwhile: it begins again.
             tail.offset = if known.offset <= length { known.offset } else { 0 };
         } else if !self.has_looked && !self.config.from_beginning {
             tail.offset = length;
         }
-        Ok(tail)
+        Ok(Some(tail))
     }
 
     fn leave(&mut self, path: PathBuf, tail: &Tail) {

@@ -113,6 +113,30 @@ fn a_file_that_is_renamed_goes_on_and_its_name_begins_anew() {
 }
 
 #[test]
+fn of_two_that_are_renamed_at_once_the_older_may_be_gone() {
+    let mut bench = Bench::new("a.log*", true);
+    bench.append("a.log.1", "zero\n");
+    bench.append("a.log", "one\n");
+    bench.read();
+    bench.append("a.log", "two\n");
+    fs::rename(bench.path("a.log"), bench.path("a.log.1")).unwrap();
+    bench.append("a.log", "three\n");
+    let mut found: Vec<String> = (0..4).flat_map(|_| bench.read()).map(|(_, text)| text).collect();
+    found.sort();
+    assert_eq!(found, ["three\n", "two\n"]);
+}
+
+#[test]
+fn what_is_added_while_nobody_looks_is_new() {
+    let mut bench = Bench::new("a.log", false);
+    bench.append("a.log", "long ago\n");
+    assert_eq!(bench.read(), []);
+    bench.append("a.log", "one\n");
+    bench.restart();
+    assert_eq!(bench.read(), of("a.log", "one\n"));
+}
+
+#[test]
 fn a_file_that_is_deleted_is_read_to_its_end() {
     let mut bench = Bench::new("a.log", true);
     bench.append("a.log", "one\n");

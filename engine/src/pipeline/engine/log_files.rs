@@ -39,7 +39,7 @@ async fn follow(
     let source: Arc<str> = format!("file {}", config.name).into();
     let before = positions.lock().await.get(&config.name).cloned().unwrap_or_default();
     let mut tailer = Tailer::new(config.clone(), before);
-    let mut told = None;
+    let (mut told, mut kept) = (None, None);
     loop {
         // Files are read: not on a thread that others wait for.
         let read = tokio::task::spawn_blocking(move || {
@@ -69,12 +69,17 @@ async fn follow(
                 Ok(()) => {
                     may_be_more = added.is_full();
                     tailer.keep(&added);
-                    keep(engine, positions, &config.name, tailer.positions()).await;
                 }
                 // Counted there; it is read again.
                 Err(Error::Unavailable(problem)) => tracing::debug!(%problem, section = config.name, "lines wait"),
                 Err(error) => tracing::error!(%error, section = config.name, "lines wait"),
             }
+        }
+        // Also of files that nothing was read of: what is added while nobody looks is new.
+        let now = tailer.positions();
+        if kept.as_ref() != Some(&now) {
+            keep(engine, positions, &config.name, now.clone()).await;
+            kept = Some(now);
         }
         if *stopped.borrow() {
             return;
