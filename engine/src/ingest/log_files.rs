@@ -1,8 +1,8 @@
 //! Log files, followed as they grow, for what writes to a file and has no agent beside it.
 //!
-//! A file is known by its beginning, as OpenTelemetry's `filelog` receiver knows it, and not by its name: one that is renamed goes on
-//! where it was, what comes under its name is another, and of one that is deleted the rest is read as long as it is open. Who is cut
-//! back (`copytruncate`) begins again. Where each stands is kept over a restart.
+//! A file is not known by its name: while it is followed by what the file system calls it, and after a restart by its beginning, as
+//! OpenTelemetry's `filelog` receiver knows it. One that is renamed goes on where it was, what comes under its name is another, and of
+//! one that is deleted the rest is read as long as it is open. Who is cut back (`copytruncate`) begins again.
 //!
 //! What a line says is in [`lines`]: JSON objects as others send them, and plain text with the time and severity that it begins with.
 
@@ -19,8 +19,8 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Files of a section followed at most.
 const MAX_FILES: usize = 1000;
 
-/// Of a file at most so much is read at once: the shortest of lines, with what is said of each, have room in one request. A line that
-/// is longer comes in pieces.
+/// Of a file at most so much is read at once, and of all together less than twice as much: the shortest of lines, with what is said of
+/// each, have room in one request. A line that is longer comes in pieces.
 const CHUNK: u64 = 256 << 10;
 
 /// Bytes of its beginning that a file is known by.
@@ -130,16 +130,19 @@ impl Tail {
 
     /// What the file system calls it.
     #[cfg(unix)]
-    fn number(&self) -> io::Result<u64> {
+    fn number(&self, path: &Path) -> u64 {
         use std::os::unix::fs::MetadataExt as _;
-        let own = self.file.metadata()?;
-        Ok(xxh3_64(&[own.dev().to_le_bytes(), own.ino().to_le_bytes()].concat()))
+        let own = self.file.metadata();
+        own.map_or_else(
+            |_| of_name(path),
+            |own| xxh3_64(&[own.dev().to_le_bytes(), own.ino().to_le_bytes()].concat()),
+        )
     }
 
     /// There is no number; the name stands for it.
     #[cfg(not(unix))]
-    fn number(&self) -> io::Result<u64> {
-        Ok(0)
+    fn number(&self, path: &Path) -> u64 {
+        of_name(path)
     }
 
     /// Whether another handle leads to this file, or to one that begins like it.
@@ -194,7 +197,7 @@ impl Added {
                 self.ends.push((path.to_owned(), end));
                 self.pieces.push(Piece {
                     path: path.to_owned(),
-                    file: tail.number().unwrap_or_default(),
+                    file: tail.number(path),
                     offset: tail.offset,
                     text,
                 });
@@ -204,9 +207,13 @@ impl Added {
         true
     }
 
+    fn bytes(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.text.len() as u64).sum()
+    }
+
     /// Whether there may be more already.
     pub fn is_full(&self) -> bool {
-        self.pieces.iter().any(|piece| piece.text.len() as u64 * 2 > CHUNK)
+        self.bytes() * 2 > CHUNK
     }
 }
 
@@ -219,6 +226,8 @@ pub struct Tailer {
     gone: VecDeque<Position>,
     /// Whether files have been looked for before: what comes later is new.
     has_looked: bool,
+    /// The file that was read last, after which the next reading begins: one that grows fast keeps nobody waiting.
+    last: PathBuf,
 }
 
 impl Tailer {
@@ -229,6 +238,7 @@ impl Tailer {
             tails: BTreeMap::new(),
             has_looked: !positions.is_empty(),
             gone: positions.into(),
+            last: PathBuf::new(),
         }
     }
 
@@ -237,7 +247,13 @@ impl Tailer {
         let mut added = Added::default();
         self.look(&mut added.problems);
         let mut over = Vec::new();
-        for (path, tail) in &mut self.tails {
+        let last = std::mem::take(&mut self.last);
+        let (behind, before): (Vec<_>, Vec<_>) = self.tails.iter_mut().partition(|(path, _)| **path > last);
+        for (path, tail) in behind.into_iter().chain(before) {
+            if added.bytes() >= CHUNK {
+                break;
+            }
+            self.last.clone_from(path);
             if !added.take(path, tail) && tail.is_replaced {
                 over.push(path.clone());
             }
@@ -359,6 +375,10 @@ fn position(path: &Path, tail: &Tail) -> Position {
         head: tail.head,
         offset: tail.offset,
     }
+}
+
+fn of_name(path: &Path) -> u64 {
+    xxh3_64(path.as_os_str().as_encoded_bytes())
 }
 
 fn is_packed(path: &Path) -> bool {

@@ -39,16 +39,12 @@ pub(super) fn as_of(graph: Graph, known: &[EdgeDetail], at: Timestamp) -> Graph 
         .filter(|detail| !detail.was_there(at))
         .map(|detail| &detail.edge)
         .collect();
-    let mut edges: Vec<Edge> = graph.edges.into_iter().filter(|edge| !later.contains(edge)).collect();
-    let gone = known
-        .iter()
-        .filter(|detail| detail.was_there(at))
-        .map(|detail| &detail.edge);
-    for edge in gone {
-        if !edges.contains(edge) {
-            edges.push(edge.clone());
-        }
-    }
+    let mut edges = graph.edges;
+    edges.retain(|edge| !later.contains(edge));
+    let shown: BTreeSet<Edge> = edges.iter().cloned().collect();
+    let then = known.iter().filter(|detail| detail.was_there(at));
+    let gone = then.map(|detail| &detail.edge).filter(|edge| !shown.contains(edge));
+    edges.extend(gone.cloned());
     let ends = |edges: &mut dyn Iterator<Item = &Edge>| -> BTreeSet<EntityId> {
         edges
             .flat_map(|edge| [edge.caller.clone(), edge.callee.clone()])
@@ -136,7 +132,7 @@ pub(super) fn Past(at: Memo<Option<Timestamp>>, known: Remote<Vec<EdgeDetail>>) 
         let when = format::date_clock(at, crate::clock::zone_offset_minutes(at.as_millis()));
         Some(view! {
             <div class="past" data-testid="past">
-                <span>{format!("Dependencies as of {when}; colours show how each stands now.")}</span>
+                <span>{format!("Dependencies as of {when}; colors show how each stands now.")}</span>
                 {change.get().map(|change| {
                     let summary = summary(&change);
                     let is_any = change != GraphChange::default();

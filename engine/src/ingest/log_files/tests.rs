@@ -191,6 +191,35 @@ fn a_restart_goes_on_where_files_were_left_whatever_their_names_are_now() {
 }
 
 #[test]
+fn no_reading_takes_more_than_a_request_may_hold_and_every_file_has_its_turn() {
+    let mut bench = Bench::new("*.log", true);
+    let text = format!("{}\n", "x".repeat(99)).repeat(4 * CHUNK as usize / 100);
+    for name in ["a.log", "b.log", "c.log"] {
+        bench.append(name, &text);
+    }
+    let mut read: BTreeMap<String, usize> = BTreeMap::new();
+    let mut first = Vec::new();
+    loop {
+        let found = bench.read();
+        let bytes: usize = found.iter().map(|(_, text)| text.len()).sum();
+        assert!(bytes < 2 * CHUNK as usize, "{bytes}");
+        if found.is_empty() {
+            break;
+        }
+        first.push(found[0].0.clone());
+        for (name, text) in found {
+            *read.entry(name).or_default() += text.len();
+        }
+    }
+    assert!(
+        read.values().all(|bytes| *bytes == text.len()) && read.len() == 3,
+        "{read:?}"
+    );
+    let soon: BTreeSet<&String> = first[..3].iter().collect();
+    assert_eq!(soon.len(), 3, "{first:?}");
+}
+
+#[test]
 fn a_line_without_end_comes_in_pieces_and_a_name_without_file_is_told() {
     let mut bench = Bench::new("a.log", true);
     let added = bench.tailer.read();

@@ -297,25 +297,15 @@ impl<'a> Line<'a> {
 
     /// The rest of a value in quotes.
     fn quoted(&mut self) -> Result<String, &'static str> {
-        let mut value = String::new();
-        let mut chars = self.0.char_indices();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '"' => {
-                    self.0 = &self.0[at + 1..];
-                    return Ok(value);
-                }
-                '\\' => match chars.next() {
-                    Some((_, 'n')) => value.push('\n'),
-                    Some((_, c @ ('\\' | '"'))) => value.push(c),
-                    // As Prometheus reads it: a backslash before anything else is one.
-                    Some((_, c)) => value.extend(['\\', c]),
-                    None => break,
-                },
-                c => value.push(c),
-            }
-        }
-        Err("the value of a label does not end")
+        let mut is_escaped = false;
+        let end = self.0.find(|c| {
+            let ends = c == '"' && !is_escaped;
+            is_escaped = c == '\\' && !is_escaped;
+            ends
+        });
+        let (value, rest) = self.0.split_at(end.ok_or("the value of a label does not end")?);
+        self.0 = &rest[1..];
+        Ok(plain(value))
     }
 
     fn blank(&mut self) -> &mut Self {

@@ -20,6 +20,7 @@ use crate::store::log::{Batch, Position, Record};
 use crate::store::rollup::Level;
 use crate::store::{Change, Saved, Store};
 use crate::topology::edges_of;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
@@ -84,24 +85,10 @@ pub(super) async fn load(store: &dyn Store, config: &Config, now: Timestamp) -> 
         saved.proposals.retain(|p| !of_replay(&p.incident));
         saved.predictions.retain(|p| known.contains(&p.series));
     }
-    let setting = |key: &str| saved.settings.get(key).map(String::as_str);
-    let bad = |key: &str, error: serde_json::Error| Error::Corrupt {
-        place: format!("the store's setting {key}"),
-        message: error.to_string(),
-    };
-    let trained_at = match setting(TRAINED_AT) {
-        Some(text) => Some(Timestamp(serde_json::from_str(text).map_err(|e| bad(TRAINED_AT, e))?)),
-        None => None,
-    };
-    let kill_switch = setting("kill_switch").is_some_and(|value| value == "true");
-    let thresholds = match setting("thresholds") {
-        Some(text) => serde_json::from_str(text).map_err(|e| bad("thresholds", e))?,
-        None => Thresholds::default(),
-    };
-    let record = match setting("record") {
-        Some(text) => serde_json::from_str(text).map_err(|e| bad("record", e))?,
-        None => TrackRecord::default(),
-    };
+    let trained_at = setting::<Option<i64>>(&saved, TRAINED_AT)?.map(Timestamp);
+    let kill_switch = setting(&saved, "kill_switch")?;
+    let thresholds: Thresholds = setting(&saved, "thresholds")?;
+    let record: TrackRecord = setting(&saved, "record")?;
     let heard = |id: &SeriesId| saved.sealed_until.get(id).copied().unwrap_or(now);
     let found = saved.series.iter().flat_map(|(info, _)| {
         let at = heard(&info.id);
@@ -182,27 +169,25 @@ fn thinned(samples: &[(Timestamp, f64)], counter: bool) -> Vec<(Timestamp, f64)>
         .collect()
 }
 
-/// How far log files were read.
-pub(super) fn log_positions(saved: &Saved) -> Result<Positions> {
-    let Some(text) = saved.settings.get(POSITIONS_SETTING) else {
-        return Ok(Positions::new());
+/// What the store keeps under a name, or what stands there before anything is kept.
+fn setting<T: DeserializeOwned + Default>(saved: &Saved, key: &str) -> Result<T> {
+    let Some(text) = saved.settings.get(key) else {
+        return Ok(T::default());
     };
     serde_json::from_str(text).map_err(|error| Error::Corrupt {
-        place: format!("the store's setting {POSITIONS_SETTING}"),
+        place: format!("the store's setting {key}"),
         message: error.to_string(),
     })
 }
 
+/// How far log files were read.
+pub(super) fn log_positions(saved: &Saved) -> Result<Positions> {
+    setting(saved, POSITIONS_SETTING)
+}
+
 /// What senders have declared of their metrics.
 pub(super) fn catalog(saved: &Saved) -> Result<Catalog> {
-    let types = match saved.settings.get(TYPES_SETTING) {
-        Some(text) => serde_json::from_str(text).map_err(|error| Error::Corrupt {
-            place: format!("the store's setting {TYPES_SETTING}"),
-            message: error.to_string(),
-        })?,
-        None => BTreeMap::new(),
-    };
-    Ok(Catalog::with_types(types))
+    Ok(Catalog::with_types(setting(saved, TYPES_SETTING)?))
 }
 
 impl Engine {
