@@ -119,6 +119,12 @@ seed(
     "mixed",
     '2026-01-31T10:00:00.5Z ERROR no\n\tat a.b(c:1)\n[2026-01-31 10:00:01+00:00] [warn] slow\r\nlevel=info x\n{"msg": "y", "level": "error"}\n{broken\n',
 )
+seed(
+    "log_templates",
+    "lines",
+    "refused for ann at 10:00\nrefused for bob at 10:01\nrefused for eve at 10:02\n"
+    'sent 1190 bytes (1.16 KB) to 10.0.0.7:80, took <1 sec\na=null b="x y" c=Node{d} [] /etc/app.toml a.b.c Fri Jul  1 2005\n',
+)
 seed("json_lines", "list", [{"date": MS, "log": "refused"}, {"log": "y"}])
 
 # Line protocols.

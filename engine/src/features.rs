@@ -5,7 +5,7 @@
 //! [`FEATURES`] numbers for the isolation forest. Nothing here is ever NaN or infinite, whatever enters.
 //!
 //! Before that [`Shapes`] turns what is stored into what is judged, by the kind of the series: a counter becomes its [`Rate`], and a
-//! [`Histogram`] its quantiles.
+//! [`Histogram`] its quantiles. [`Templates`] turns lines of logs into events: which template each was printed from.
 
 pub(crate) mod baseline;
 mod bootstrap;
@@ -19,6 +19,7 @@ pub(crate) mod reseed;
 pub(crate) mod residual;
 pub(crate) mod season;
 mod shape;
+pub(crate) mod templates;
 pub(crate) mod zone;
 
 pub use baseline::{BaselineBefore, BaselineSlot, Baselines, WARM_UP};
@@ -28,6 +29,7 @@ pub use polarity::Polarity;
 pub use rate::{Rate, Rated, rates};
 pub use residual::{FEATURES, Residual, compress};
 pub use shape::{Shaped, Shapes};
+pub use templates::{TemplateConfig, TemplateId, Templates};
 
 #[cfg(test)]
 mod tests;

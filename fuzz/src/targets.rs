@@ -5,6 +5,7 @@
 //! for a fixed number of mutations among the ordinary checks.
 
 use engine::context::calendar::parse_ics;
+use engine::features::{TemplateConfig, Templates};
 use engine::ingest::alerts::{decode_posted, decode_webhook};
 use engine::ingest::changes::{argocd, cdevents, github, gitlab, grafana, kubernetes, pagerduty};
 use engine::ingest::cloudwatch::firehose::{self, Request};
@@ -43,6 +44,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ("loki_json", loki_json),
     ("json_lines", json_logs),
     ("log_lines", log_lines),
+    ("log_templates", log_templates),
     ("influx", influx_lines),
     ("statsd", statsd_lines),
     ("scrape", scrape),
@@ -166,6 +168,30 @@ fn loki_json(bytes: &[u8]) {
 fn json_logs(bytes: &[u8]) {
     if let Ok(found) = json_lines::decode(bytes, &SignalLimits::default(), NOW) {
         bounded(&found, bytes.len());
+    }
+}
+
+fn log_templates(bytes: &[u8]) {
+    let config = TemplateConfig {
+        max_templates: 50,
+        max_line_bytes: 200,
+        max_words: 20,
+    };
+    let mut templates = Templates::new(config);
+    let text = String::from_utf8_lossy(bytes);
+    let ids: Vec<_> = text.lines().map(|line| templates.learn(line)).collect();
+    assert!(
+        templates.len() <= config.max_templates + 1,
+        "more templates than there is room for"
+    );
+    let all: u64 = templates.ids().map(|id| templates.count(id)).sum();
+    assert_eq!(all, ids.len() as u64, "a line was lost");
+    for id in ids {
+        // A byte may be a value, which takes three to say.
+        assert!(
+            templates.text(id).len() <= 4 * config.max_line_bytes,
+            "a template longer than its line"
+        );
     }
 }
 

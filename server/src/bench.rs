@@ -6,6 +6,7 @@ mod device;
 mod history;
 mod ingest;
 mod load;
+mod logs;
 mod machines;
 mod members;
 mod nab;
@@ -38,7 +39,7 @@ pub struct BenchArgs {
     /// One JSON object a line instead of a table.
     #[arg(long)]
     pub json: bool,
-    /// Directory with the public data sets (petshop/, nab/).
+    /// Directory with the public data sets (petshop/, nab/, ...).
     #[arg(long, env = "HALO_DATA", default_value = "../shared/data")]
     pub data: PathBuf,
     /// Runs per figure; the median counts.
@@ -77,6 +78,8 @@ pub enum Bench {
     Smd,
     /// JumpStarter's online services.
     Jumpstarter,
+    /// Templates of log lines: how many a second, and how well they are grouped.
+    Logs,
     /// Simulated worlds, clean and faulty.
     Simulated,
     /// Milliseconds of correlation while 10,000 metrics of 1,000 services stray.
@@ -89,7 +92,7 @@ pub enum Bench {
     Detect,
 }
 
-const ALL: [Bench; 13] = [
+const ALL: [Bench; 14] = [
     Bench::Http,
     Bench::HotPath,
     Bench::Decomposition,
@@ -98,6 +101,7 @@ const ALL: [Bench; 13] = [
     Bench::History,
     Bench::Start,
     Bench::Correlate,
+    Bench::Logs,
     Bench::Petshop,
     Bench::Nab,
     Bench::Smd,
@@ -270,6 +274,8 @@ fn measure(bench: Bench, data: &Data, args: &BenchArgs) -> Result<Report> {
         Bench::Correlate => Ok(correlate::figures(runs)),
         Bench::Storms => Ok(storms::report(&Arc::new(Models::bundled()?), args.storms)),
         Bench::Rules => Ok(rules::report(&Arc::new(Models::bundled()?))),
+        Bench::Logs if !data.has("loghub2k/index.json") => Ok(data.missing("loghub2k")),
+        Bench::Logs => logs::figures(data, runs),
         Bench::Petshop if !data.has("petshop/high_traffic/cases.json") => Ok(data.missing("petshop")),
         Bench::Nab if !data.has("nab/index.json") => Ok(data.missing("nab")),
         Bench::Petshop => Ok(petshop_figures(&petshop::run(data, &Arc::new(Models::bundled()?))?)),
