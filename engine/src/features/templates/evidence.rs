@@ -70,7 +70,11 @@ pub(super) fn needed(members: &[&Template], place: usize) -> Option<usize> {
         }
     }
     if words().count() < members.len() {
-        let beside = if are_names || is_quoted { NAMES_BESIDE_VALUE } else { BESIDE_VALUE };
+        let beside = if are_names || is_quoted {
+            NAMES_BESIDE_VALUE
+        } else {
+            BESIDE_VALUE
+        };
         needed = needed.min(beside);
     }
     Some(needed)

@@ -192,7 +192,9 @@ fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// Whether a path that began at `start` goes on with the sign at `at`: `/a*.log`, `/find?by=name`.
 fn goes_on(bytes: &[u8], start: usize, at: usize) -> bool {
-    let is_open = bytes.get(at + 1).is_some_and(|next| class(*next) & WORD != 0 || *next == b'*');
+    let is_open = bytes
+        .get(at + 1)
+        .is_some_and(|next| class(*next) & WORD != 0 || *next == b'*');
     is_open && matches!(bytes[at], b'*' | b'?' | b'=' | b'&' | b'#' | b'!') && matches!(bytes[start], b'/' | b'\\')
 }
 

@@ -115,12 +115,11 @@ fn is_dated(after: &[u8]) -> bool {
 
 /// Units that change with the size of what they measure: `900 B` and `1.2 KB` are values of one event.
 pub(super) fn is_unit(word: &[u8]) -> bool {
-    match word {
-        b"B" | b"s" | b"h" => true,
-        b"KB" | b"kB" | b"MB" | b"GB" | b"TB" | b"KiB" | b"MiB" | b"GiB" | b"TiB" => true,
-        b"ns" | b"us" | b"ms" | b"sec" | b"secs" | b"min" | b"mins" | b"hrs" => true,
-        _ => false,
-    }
+    const UNITS: [&[u8]; 20] = [
+        b"B", b"kB", b"KB", b"MB", b"GB", b"TB", b"KiB", b"MiB", b"GiB", b"TiB", b"ns", b"us", b"ms", b"s", b"sec",
+        b"secs", b"min", b"mins", b"h", b"hrs",
+    ];
+    word.len() <= 4 && UNITS.contains(&word)
 }
 
 /// Bytes of ` (1.16 KB)` at the beginning of `after`: the amount before it, said again in another unit.
