@@ -192,10 +192,13 @@ fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// Whether a path that began at `start` goes on with the sign at `at`: `/a*.log`, `/find?by=name`.
 fn goes_on(bytes: &[u8], start: usize, at: usize) -> bool {
+    if at >= bytes.len() || !matches!(bytes[start], b'/' | b'\\') {
+        return false;
+    }
     let is_open = bytes
         .get(at + 1)
         .is_some_and(|next| class(*next) & WORD != 0 || *next == b'*');
-    is_open && matches!(bytes[at], b'*' | b'?' | b'=' | b'&' | b'#' | b'!') && matches!(bytes[start], b'/' | b'\\')
+    is_open && matches!(bytes[at], b'*' | b'?' | b'=' | b'&' | b'#' | b'!')
 }
 
 /// Reads a word. After a `=` also what is printed as `Name{...}`.
@@ -206,17 +209,23 @@ fn read_word(bytes: &[u8], at: &mut usize, before: u8, value_end: Option<usize>)
     }
     let mut classes = Classes { any: 0, all: u8::MAX };
     let start = *at;
-    for byte in &bytes[start..] {
-        let own = class(*byte);
-        if own & WORD == 0 || (own & DOT != 0 && is_pause(bytes, *at)) {
-            if goes_on(bytes, start, *at) {
-                *at += 1;
-                continue;
+    loop {
+        // Most of the time is spent here.
+        for byte in &bytes[*at..] {
+            let own = class(*byte);
+            if own & (WORD | DOT) != WORD {
+                break;
             }
+            classes.any |= own;
+            classes.all &= own;
+            *at += 1;
+        }
+        if bytes.get(*at) == Some(&b'.') && !is_pause(bytes, *at) {
+            classes.any |= DOT;
+            classes.all &= WORD | DOT;
+        } else if !goes_on(bytes, start, *at) {
             break;
         }
-        classes.any |= own;
-        classes.all &= own;
         *at += 1;
     }
     if before == b'=' && bytes.get(*at) == Some(&b'{') {
