@@ -91,7 +91,7 @@ impl Template {
 
 /// Templates learnt from lines.
 ///
-/// Memory: at most about `max_templates * (max_line_bytes + 1 KiB)`, in practice some hundred bytes a template.
+/// Memory: at most about `max_templates * (max_line_bytes + 10 KiB)`, in practice some kilobytes a template.
 #[derive(Clone, Debug)]
 pub struct Templates {
     config: TemplateConfig,

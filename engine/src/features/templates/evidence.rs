@@ -15,7 +15,7 @@ const KEYED: usize = 4;
 const NAMED: usize = 3;
 /// After a word that calls for a name.
 const CALLED: usize = 2;
-/// With a `.`, `@`, `/`, `-` or `$` inside.
+/// With a `.`, `@`, `/` or `$` inside.
 const NAMES: usize = 3;
 /// Words beside a value: that one proves that values stand here.
 const BESIDE_VALUE: usize = 3;
@@ -57,8 +57,9 @@ pub(super) fn needed(members: &[&Template], place: usize) -> Option<usize> {
         needed = needed.min(NAMES);
     }
     let glue = first.pieces[place].glue.trim_end();
-    let is_quoted = glue.ends_with(['"', '\'']);
-    if glue.ends_with('=') || glue.contains("\":") {
+    let is_keyed = glue.ends_with('=') || glue.contains("\":");
+    let is_quoted = !is_keyed && glue.ends_with(['"', '\'']);
+    if is_keyed {
         needed = needed.min(KEYED);
     }
     if !are_capital {
@@ -81,8 +82,7 @@ pub(super) fn needed(members: &[&Template], place: usize) -> Option<usize> {
 }
 
 fn is_name(text: &str) -> bool {
-    text.bytes()
-        .any(|byte| matches!(byte, b'.' | b'@' | b'/' | b'-' | b'$'))
+    text.bytes().any(|byte| matches!(byte, b'.' | b'@' | b'/' | b'$'))
 }
 
 /// What must be seen after a word that names follow in any program's English.

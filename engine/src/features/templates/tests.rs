@@ -26,6 +26,7 @@ fn values_are_masked_by_their_form() {
         ("run 7f0c2b1a-55aa-4c1e-9d3e-0a1b2c3d4e5f done", "run <*> done"),
         ("read /etc/app/app.toml", "read <*>"),
         ("read C:\\data\\own", "read C:<*>"),
+        ("read /var/log/app*.log?tail=9", "read <*>"),
         ("mail to ann@shop.example sent", "mail to <*> sent"),
         ("class org.shop.Cart loaded", "class <*> loaded"),
         ("org.shop.Cart() called", "org.shop.Cart() called"),
@@ -95,6 +96,42 @@ fn states_stay_apart_and_names_become_one() {
     assert_eq!(templates.match_only("login refused for zoe at the gate"), Some(ids[0]));
     assert_eq!(templates.match_only("login accepted for zoe at the gate"), None);
     assert_eq!(templates.learn("login refused for zoe at the gate"), ids[0]);
+}
+
+#[test]
+fn what_stands_around_a_word_counts() {
+    let merged_after = |frame: &str, words: [&str; 4]| {
+        let mut templates = Templates::new(TemplateConfig::default());
+        let mut lines = 0;
+        words.into_iter().find(|word| {
+            lines += 1;
+            templates.learn(&frame.replace('?', word));
+            templates.len() < lines
+        });
+        (templates.len() < lines).then_some(lines)
+    };
+    let plain = ["red", "green", "blue", "white"];
+    assert_eq!(merged_after("the light is ? for all of you now", plain), None);
+    assert_eq!(merged_after("the light is set by user ? for now", plain), Some(2));
+    assert_eq!(merged_after("the light is set for ? and all of you", plain), Some(3));
+    assert_eq!(merged_after("the light '?' is lit for all of you", plain), Some(3));
+    assert_eq!(
+        merged_after("the light is lit with colour=? in all rooms", plain),
+        Some(4)
+    );
+    assert_eq!(
+        merged_after("{\"lit\":\"?\",\"how\":\"as it was before\"}", plain),
+        Some(4)
+    );
+    let names = ["lamp.red", "lamp.green", "lamp.blue", "lamp.white"];
+    assert_eq!(merged_after("the light ? is lit in all the rooms", names), Some(3));
+    let capitals = ["RED", "GREEN", "BLUE", "WHITE"];
+    assert_eq!(merged_after("the light is set by user ? for now", capitals), None);
+    // A number proves that values stand there.
+    assert_eq!(
+        merged_after("the light is ? for all of you now", ["7", "red", "blue", "white"]),
+        Some(3)
+    );
 }
 
 #[test]
@@ -291,5 +328,5 @@ fn eight_systems_are_grouped_as_people_did() {
         grouping_accuracy(&truth, &found)
     });
     let mean = accuracies.iter().sum::<f64>() / SYSTEMS.len() as f64;
-    assert!(mean >= 0.96, "{mean}: {accuracies:?}");
+    assert!(mean >= 0.961, "{mean}: {accuracies:?}");
 }
