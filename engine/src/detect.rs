@@ -19,6 +19,7 @@ mod forest;
 mod joint;
 mod kernel;
 mod lanes;
+pub mod log_mix;
 mod models;
 mod novelty;
 mod salience;

@@ -11,6 +11,7 @@ mod engine;
 mod gate;
 mod lane;
 mod live;
+mod log_watch;
 mod message;
 mod shard;
 mod silence;

@@ -20,7 +20,7 @@ pub use replay::{Mode, Options, Outcome, replay};
 /// Arguments of `halo backtest`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BacktestArgs {
-    /// Directory with metrics.csv[.gz] and, if there, edges.csv, deploys.csv, expected.csv, labels.csv.
+    /// Directory with metrics.csv[.gz] and, if there, edges.csv, deploys.csv, logs.csv[.gz], calls.csv[.gz], expected.csv, labels.csv.
     pub dir: PathBuf,
     /// Directory to write scores, incidents, predictions and the summary into; made if missing.
     #[arg(long)]
@@ -43,6 +43,9 @@ pub struct BacktestArgs {
 /// written.
 pub fn run(args: &BacktestArgs) -> Result<String> {
     let input = Input::load(&args.dir)?;
+    if let Some((rows, first)) = input.logs.left_out() {
+        tracing::warn!("{rows} rows of the logs were left out; the first: {first}");
+    }
     let options = Options {
         train_rows: input.train_rows(args.train_until)?,
         mode: args.mode,

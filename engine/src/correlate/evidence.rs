@@ -1,6 +1,7 @@
 //! What is remembered of each series: how far it strayed lately, in which direction, how surely.
 
 use super::Observation;
+use super::text::name_alone;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use wire::series::{MetricClass, SeriesInfo, Votes};
@@ -221,7 +222,7 @@ pub(super) enum Direction {
 
 /// Which side of the expectation hurts, from class and name.
 pub(super) fn harmful_direction(info: &SeriesInfo) -> Direction {
-    let metric = info.metric.to_ascii_lowercase();
+    let metric = name_alone(info).to_ascii_lowercase();
     let any = |words: &[&str]| words.iter().any(|w| metric.contains(w));
     if any(&["availab", "success", "free", "idle", "uptime", "hit_ratio", "headroom"]) || metric == "up" {
         return Direction::Down;

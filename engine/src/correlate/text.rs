@@ -11,9 +11,14 @@ pub(crate) fn metric_name(info: &SeriesInfo) -> String {
     }
 }
 
+/// The name of a metric without its labels, and without what it quotes: what others wrote tells nothing of its unit.
+pub(super) fn name_alone(info: &SeriesInfo) -> &str {
+    info.metric.split(['{', '"']).next().unwrap_or_default()
+}
+
 /// A value with its unit where the name of the metric tells it; `scale_hint` is a usual value of the series.
 pub(crate) fn value(info: &SeriesInfo, value: f64, scale_hint: f64) -> String {
-    let name = info.metric.to_ascii_lowercase();
+    let name = name_alone(info).to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| name.contains(w));
     if info.kind == SeriesKind::Counter {
         let amount = if name.ends_with("_count") {

@@ -1,6 +1,12 @@
-//! Recorded history as CSV: `metrics.csv[.gz]`, `edges.csv`, `deploys.csv`, `labels.csv`.
+//! Recorded history as CSV: `metrics.csv`, `edges.csv`, `deploys.csv`, `expected.csv`, `labels.csv`, `logs.csv`, `calls.csv`.
 //!
 //! Every error names file, line and column. Readers are pure over [`std::io::Read`]; opening files is `recording`'s work.
+
+mod calls;
+mod logs;
+
+pub use calls::{Calls, edges_of, read_calls};
+pub use logs::{LogLines, read_logs};
 
 use crate::error::{Error, Result};
 use crate::series::{Labels, SeriesInfo, info_from_labels};

@@ -1,14 +1,16 @@
 //! A folder of recorded history, as `halo backtest` reads it and `halo demo` replays it.
 //!
-//! `metrics.csv` or `metrics.csv.gz` is needed; `edges.csv`, `deploys.csv`, `expected.csv`, `labels.csv` and `recording.toml` are
-//! optional.
+//! `metrics.csv` or `metrics.csv.gz` is needed; `edges.csv`, `deploys.csv`, `logs.csv`, `calls.csv`, `expected.csv`, `labels.csv` and
+//! `recording.toml` are optional.
 
 use super::csv::{
-    ExpectedSpan, Frame, Label, parse_time, read_deploys, read_edges, read_expected, read_labels, read_metrics,
+    ExpectedSpan, Frame, Label, LogLines, edges_of, parse_time, read_calls, read_deploys, read_edges, read_expected,
+    read_labels, read_logs, read_metrics,
 };
 use crate::error::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::Path;
@@ -26,6 +28,8 @@ pub struct Recording {
     pub frame: Frame,
     pub edges: Vec<Edge>,
     pub deploys: Vec<Deploy>,
+    /// In order of time.
+    pub logs: LogLines,
     /// What was known beforehand to be unusual.
     pub expected: Vec<ExpectedSpan>,
     /// For scoring only.
@@ -61,7 +65,15 @@ impl Recording {
             Some((name, reader)) => read_expected(reader, &name)?,
             None => Vec::new(),
         };
-        let recording = Self::build(
+        let logs = match open_either(dir, "logs.csv")? {
+            Some((name, reader)) => read_logs(reader, &name)?,
+            None => LogLines::default(),
+        };
+        let calls = match open_either(dir, "calls.csv")? {
+            Some((name, reader)) => read_calls(reader, &name)?,
+            None => Vec::new(),
+        };
+        let mut recording = Self::build(
             fallback,
             &meta,
             metrics,
@@ -69,7 +81,15 @@ impl Recording {
             open_either(dir, "deploys.csv")?,
             open_either(dir, "labels.csv")?,
         )?;
-        Ok(Self { expected, ..recording })
+        recording.frame.add_calls(&calls);
+        let known: BTreeSet<Edge> = recording.edges.iter().cloned().collect();
+        let seen = edges_of(&calls).into_iter().filter(|edge| !known.contains(edge));
+        recording.edges.extend(seen);
+        Ok(Self {
+            expected,
+            logs,
+            ..recording
+        })
     }
 
     /// The recording that comes with Halo: a part of PetShop (see its ATTRIBUTION.md).
@@ -121,6 +141,7 @@ impl Recording {
             attribution: meta.attribution.clone().unwrap_or_default(),
             live_from,
             frame: read_metrics(metrics.1, &metrics.0)?,
+            logs: LogLines::default(),
             expected: Vec::new(),
             edges: edges.map_or(Ok(Vec::new()), |(name, reader)| read_edges(reader, &name))?,
             deploys: deploys.map_or(Ok(Vec::new()), |(name, reader)| read_deploys(reader, &name))?,

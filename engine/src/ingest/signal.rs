@@ -199,7 +199,7 @@ fn cut(text: &mut String, bytes: usize) -> bool {
 }
 
 /// The severity that a word means, on OpenTelemetry's scale; 0 if it is none.
-pub(super) fn severity(word: &str) -> u8 {
+pub(crate) fn severity(word: &str) -> u8 {
     match word.trim().to_ascii_lowercase().as_str() {
         "trace" => 1,
         "debug" | "dbg" => 5,

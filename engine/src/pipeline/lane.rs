@@ -3,6 +3,7 @@
 
 use super::brain::{Brain, BrainConfig, BrainOutput, Ids};
 use super::gate::{Gate, GateOutput};
+use super::log_watch::LogWatch;
 use super::silence::Silences;
 use crate::context::{Context, ContextConfig};
 use crate::correlate::{Incident, Observation};
@@ -62,6 +63,7 @@ pub struct Lane {
     source: Arc<str>,
     series: Vec<LaneSeries>,
     silences: Silences,
+    logs: Option<LogWatch>,
     // Reused between steps.
     values: Vec<(usize, Timestamp, f64)>,
     observations: Vec<Observation>,
@@ -86,6 +88,7 @@ impl Lane {
             source: config.source,
             series: Vec::new(),
             silences: Silences::default(),
+            logs: None,
             values: Vec::new(),
             observations: Vec::new(),
         }
@@ -119,6 +122,26 @@ impl Lane {
             samples: 0,
         });
         slot
+    }
+
+    /// Lines of logs will be told, too. `step_ms`: how far apart the steps are.
+    pub fn watch_logs(&mut self, step_ms: i64) {
+        self.logs.get_or_insert_with(|| LogWatch::new(step_ms));
+    }
+
+    /// Counts a line of a log, if logs are watched; judged at the next step.
+    pub fn log_line(&mut self, entity: &EntityId, at: Timestamp, text: &str) {
+        if let Some(logs) = &mut self.logs {
+            logs.line(entity, at, 0, text);
+            self.brain.reports(entity);
+        }
+    }
+
+    /// The lines so far are history: what they say is usual.
+    pub fn learn_logs(&mut self) {
+        if let Some(logs) = &mut self.logs {
+            logs.learn();
+        }
     }
 
     /// Identity of the series in `slot`.
@@ -184,6 +207,9 @@ impl Lane {
         }
         let graph = self.brain.correlator.graph();
         self.silences.tell(&self.source, graph, |_| 0, &mut self.observations);
+        if let Some(logs) = &mut self.logs {
+            logs.tell(&self.source, now, &mut self.observations);
+        }
         let known = out.brain.incidents.len();
         self.brain.step(now, &self.observations, &mut out.brain);
         if out.brain.incidents.len() > known {

@@ -1,7 +1,7 @@
 //! A directory of recorded history.
 
 use super::bad_input;
-use engine::ingest::csv::{ExpectedSpan, Frame, Label};
+use engine::ingest::csv::{ExpectedSpan, Frame, Label, LogLines};
 use engine::ingest::recording::Recording;
 use engine::{Error, Result};
 use flate2::read::MultiGzDecoder;
@@ -21,6 +21,8 @@ pub struct Input {
     pub edges: Vec<Edge>,
     /// In order of time.
     pub deploys: Vec<Deploy>,
+    /// In order of time.
+    pub logs: LogLines,
     /// What was known beforehand to be unusual.
     pub expected: Vec<ExpectedSpan>,
     /// For scoring only.
@@ -79,6 +81,7 @@ impl Input {
             frame: recording.frame,
             edges: recording.edges,
             deploys: recording.deploys,
+            logs: recording.logs,
             expected: recording.expected,
             labels: recording.labels,
             live_from: recording.live_from,

@@ -8,10 +8,11 @@ use engine::correlate::Incident;
 use engine::detect::{DetectConfig, Detection, Effort, Models};
 use engine::pipeline::{BrainConfig, Lane, LaneConfig, LaneOutput};
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Instant;
 use wire::prediction::Prediction;
-use wire::{IncidentId, PredictionId, Timestamp};
+use wire::{EntityId, IncidentId, PredictionId, Timestamp};
 
 /// What a scored row may know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -75,6 +76,14 @@ pub fn replay(input: &Input, options: &Options, models: Arc<Models>, each: EachR
         lane.bootstrap(slot, &history);
     }
 
+    let mut lines = input.logs.iter().peekable();
+    if !input.logs.is_empty() {
+        lane.watch_logs(input.frame.step_ms);
+        for &at in input.frame.times.iter().take(options.train_rows) {
+            tell_lines(&mut lane, &mut lines, at);
+            lane.learn_logs();
+        }
+    }
     let begun = Instant::now();
     let mut deploys = input.deploys.iter().peekable();
     let (mut incidents, mut predictions) = (BTreeMap::new(), BTreeMap::new());
@@ -86,6 +95,7 @@ pub fn replay(input: &Input, options: &Options, models: Arc<Models>, each: EachR
         while let Some(deploy) = deploys.next_if(|deploy| deploy.at <= at) {
             lane.record_deploy(deploy.clone());
         }
+        tell_lines(&mut lane, &mut lines, at);
         samples.clear();
         let values = input
             .frame
@@ -114,6 +124,17 @@ pub fn replay(input: &Input, options: &Options, models: Arc<Models>, each: EachR
         samples: count,
         seconds: begun.elapsed().as_secs_f64(),
     })
+}
+
+/// Tells the lane the lines up to `at`.
+fn tell_lines<'a>(
+    lane: &mut Lane,
+    lines: &mut Peekable<impl Iterator<Item = (Timestamp, &'a EntityId, &'a str)>>,
+    at: Timestamp,
+) {
+    while let Some((written, entity, text)) = lines.next_if(|(written, ..)| *written <= at) {
+        lane.log_line(entity, written, text);
+    }
 }
 
 /// The spans of `expected.csv` as expected events: whatever happens in them is no anomaly and teaches nothing.
