@@ -29,6 +29,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run the whole loop over recorded history and say what would have happened
     Backtest(crate::backtest::BacktestArgs),
+    /// Say where every series of recorded history will be, with intervals
+    Forecast(crate::forecast::ForecastArgs),
     /// Take history from a Prometheus, Thanos, Mimir or VictoriaMetrics into a data directory
     Backfill(backfill::BackfillArgs),
     /// Make the bundled models again from synthetic data, or with --data-dir train on your own history
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::serve(args, &mut out),
         Command::Backfill(args) => backfill::run(&args, &mut out),
         Command::Backtest(args) => backtest::run(&args, &mut out),
+        Command::Forecast(args) => backtest::forecast(&args, &mut out),
         Command::Bench(args) => backtest::bench(&args, &mut out),
         Command::Train(args) => train::run(&args, &mut out),
         Command::Models(args) => models::run(args, &mut out),
