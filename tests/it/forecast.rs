@@ -43,7 +43,9 @@ fn bytes(args: &ForecastArgs) -> Vec<u8> {
 /// Lines without the header, as cells.
 fn lines(args: &ForecastArgs) -> Vec<Vec<String>> {
     let mut text = String::new();
-    GzDecoder::new(bytes(args).as_slice()).read_to_string(&mut text).unwrap();
+    GzDecoder::new(bytes(args).as_slice())
+        .read_to_string(&mut text)
+        .unwrap();
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some(HEADER));
     lines.map(|line| line.split(',').map(str::to_owned).collect()).collect()
@@ -59,7 +61,14 @@ fn one_forecast_goes_on_from_the_last_row() {
     // Half an hour of five minutes; of a series that never spoke there is nothing to say.
     assert_eq!(lines.len(), 6);
     for (k, line) in (ROWS..).zip(&lines) {
-        assert_eq!(line[..3], ["shop|load".to_owned(), ((ROWS - 1) * STEP).to_string(), (k * STEP).to_string()]);
+        assert_eq!(
+            line[..3],
+            [
+                "shop|load".to_owned(),
+                ((ROWS - 1) * STEP).to_string(),
+                (k * STEP).to_string()
+            ]
+        );
         let [mean, lower, upper] = [3, 4, 5].map(|cell| line[cell].parse::<f64>().unwrap());
         assert!(lower <= mean && mean <= upper && lower >= 0.0, "{line:?}");
         assert!((mean - load(k)).abs() < 5.0, "{line:?} {}", load(k));
@@ -82,14 +91,28 @@ fn the_same_input_gives_the_same_bytes_and_no_forecast_knows_what_came() {
     assert_eq!(bytes(&one), bytes(&two));
     // Every row after the split is forecast once.
     let before = lines(&one);
-    let forecast: Vec<i64> = before.iter().map(|line| line[2].parse::<i64>().unwrap() / STEP).collect();
-    assert!(forecast.windows(2).all(|pair| pair[1] == pair[0] + 1) && forecast[0] == 2_000, "{forecast:?}");
+    let forecast: Vec<i64> = before
+        .iter()
+        .map(|line| line[2].parse::<i64>().unwrap() / STEP)
+        .collect();
+    assert!(
+        forecast.windows(2).all(|pair| pair[1] == pair[0] + 1) && forecast[0] == 2_000,
+        "{forecast:?}"
+    );
     // Another future after row 2200: what was forecast before it stays.
-    record(dir.path(), ROWS, |i| if i < 2_200 { load(i).to_string() } else { "999".to_owned() });
+    record(dir.path(), ROWS, |i| {
+        if i < 2_200 {
+            load(i).to_string()
+        } else {
+            "999".to_owned()
+        }
+    });
     let other = rolling("other");
     run(&other).unwrap();
     let known = |lines: &[Vec<String>]| -> Vec<Vec<String>> {
-        let made_before = lines.iter().filter(|line| line[1].parse::<i64>().unwrap() < 2_200 * STEP);
+        let made_before = lines
+            .iter()
+            .filter(|line| line[1].parse::<i64>().unwrap() < 2_200 * STEP);
         made_before.cloned().collect()
     };
     let (before, after) = (known(&before), known(&lines(&other)));

@@ -45,8 +45,9 @@ pub(super) struct Levels {
     spread: f64,
     /// What the season had said of the newest sample.
     season: f64,
-    /// Memory of the three slow levels in samples.
+    /// Memory of the three slow levels in samples, and the weight of a new one in each.
     memory: [f64; 3],
+    gains: [f64; 3],
     profiles: Profiles,
 }
 
@@ -56,6 +57,7 @@ impl Levels {
         let per_day = DAY_MS as f64 / step_ms as f64;
         let mean = (MEAN_DAYS * per_day).clamp(MEAN_SAMPLES.0, MEAN_SAMPLES.1);
         let long = (LONG_DAYS * per_day).clamp(LONG_SAMPLES.0, LONG_SAMPLES.1);
+        let memory = [STEADY * (mean / QUICK).sqrt(), mean, long];
         Self {
             step_ms,
             at: i64::MIN,
@@ -68,7 +70,8 @@ impl Levels {
             error: 0.0,
             spread: 0.0,
             season: 0.0,
-            memory: [STEADY * (mean / QUICK).sqrt(), mean, long],
+            memory,
+            gains: memory.map(|samples| 1.0 / samples),
             profiles: Profiles::new(step_ms, offset_ms),
         }
     }
@@ -117,7 +120,7 @@ impl Levels {
             early,
         );
         self.quick += gain(QUICK) * clip(innovation, reach);
-        let [steady, mean, long] = self.memory.map(|samples| gain(1.0 / samples));
+        let [steady, mean, long] = self.gains.map(gain);
         self.steady += steady * clip(rest - self.steady, wide);
         self.mean += mean * clip(from_mean, far);
         self.long += long * clip(rest - self.long, far);
@@ -138,7 +141,7 @@ impl Levels {
             self.profiles
                 .learn(at, value - self.mean, &season, from_mean.abs(), reach);
         }
-        self.profiles.remember(self.at, at, value);
+        self.profiles.remember(at, value);
         (self.last, self.at, self.season) = (value, at, seasonal);
         self.seen += 1;
     }
@@ -160,7 +163,7 @@ impl Levels {
             season.week,
             self.spread.max(self.error),
             apart(self.profiles.a_day_before(self.at, target)),
-            apart(self.profiles.a_week_before(self.at, target)),
+            apart(self.profiles.a_week_before(target)),
         ]
     }
 

@@ -53,8 +53,11 @@ struct Proof {
 /// Profiles of one series, and its last seven days.
 #[derive(Clone, Debug)]
 pub(super) struct Profiles {
-    step_ms: i64,
     offset_ms: i64,
+    /// What does not change: gain of the proofs, samples that a bin of the day and an hour remember.
+    proof_gain: f64,
+    day_samples: f32,
+    hour_samples: f32,
     first: i64,
     at: i64,
     /// Empty where a day holds too few samples.
@@ -69,6 +72,9 @@ pub(super) struct Profiles {
     spread: [f32; 24],
     /// Values less `base` by bin of the last seven days; NaN where there was none.
     days: Vec<f32>,
+    /// Bin since the epoch of the newest of them, and its place.
+    newest: i64,
+    place: usize,
     base: f64,
 }
 
@@ -80,9 +86,12 @@ impl Profiles {
         } else {
             usize::try_from(bins).unwrap_or(0)
         };
+        let proof = (PROOF_DAYS * DAY_MS as f64 / step_ms as f64).clamp(PROOF_SAMPLES.0, PROOF_SAMPLES.1);
         Self {
-            step_ms,
             offset_ms,
+            proof_gain: 1.0 / proof,
+            day_samples: DAYS * (DAY_MS as f32 / bins.max(1) as f32 / step_ms as f32).max(1.0),
+            hour_samples: (HOUR_MS as f32 / step_ms as f32).max(1.0),
             first: 0,
             at: 0,
             day: vec![Bin::default(); bins],
@@ -93,6 +102,8 @@ impl Profiles {
             week_proof: Proof::default(),
             spread: [0.0; 24],
             days: vec![f32::NAN; 7 * bins],
+            newest: 0,
+            place: 0,
             base: 0.0,
         }
     }
@@ -100,6 +111,11 @@ impl Profiles {
     /// The first sample.
     pub(super) fn begin(&mut self, at: i64, value: f64) {
         (self.first, self.at, self.base) = (at, at, value);
+        self.newest = if self.day.is_empty() {
+            0
+        } else {
+            self.bin_since_epoch(at)
+        };
     }
 
     /// What is expected at `at` on top of the level. A day says nothing until one has been seen, a week until one more has.
@@ -133,25 +149,23 @@ impl Profiles {
             return;
         }
         let age = at.saturating_sub(self.first);
-        let samples = (PROOF_DAYS * DAY_MS as f64 / self.step_ms as f64).clamp(PROOF_SAMPLES.0, PROOF_SAMPLES.1);
+        let gain = self.proof_gain;
         let centre = self.centre();
         if age >= DAY_MS {
-            self.day_proof.learn(season.plain, deviation - centre, reach, samples);
+            self.day_proof.learn(season.plain, deviation - centre, reach, gain);
         }
         if age >= WEEK_MS + DAY_MS {
             self.week_proof
-                .learn(season.plain_week, deviation - centre - season.smooth, reach, samples);
+                .learn(season.plain_week, deviation - centre - season.smooth, reach, gain);
         }
-        let bin_ms = DAY_MS as f32 / self.day.len() as f32;
-        let step_ms = self.step_ms as f32;
         let bin = self.day_bin(at);
         let before = self.day[bin];
-        self.day[bin].learn(deviation, reach, DAYS * (bin_ms / step_ms).max(1.0));
+        self.day[bin].learn(deviation, reach, self.day_samples);
         self.sum += f64::from(self.day[bin].value) - f64::from(before.value);
         self.seen += usize::from(before.samples <= 0.0);
-        let per_hour = (HOUR_MS as f32 / step_ms).max(1.0);
+        let per_hour = self.hour_samples;
         if age >= DAY_MS {
-            let rest = deviation - centre - self.smoothed(bin);
+            let rest = deviation - centre - season.plain;
             let hour = self.week_bin(at);
             self.week[hour].learn(rest, reach, WEEKS * per_hour);
         }
@@ -165,20 +179,22 @@ impl Profiles {
         };
     }
 
-    /// Writes a value into the last seven days. `before`: the time of the one before it.
-    pub(super) fn remember(&mut self, before: i64, at: i64, value: f64) {
+    /// Writes a value into the last seven days.
+    pub(super) fn remember(&mut self, at: i64, value: f64) {
         self.at = at;
-        let Ok(n) = i64::try_from(self.days.len()) else { return };
+        let n = self.days.len();
         if n == 0 {
             return;
         }
-        let (from, to) = (self.bin_since_epoch(before), self.bin_since_epoch(at));
+        let (from, to) = (self.newest, self.bin_since_epoch(at));
         // Bins that passed without a sample hold what was a week ago.
-        for passed in (from + 1).max(to - n + 1)..=to {
-            self.days[passed.rem_euclid(n) as usize] = f32::NAN;
+        for _ in (from + 1).max(to.saturating_sub(n as i64))..=to {
+            self.place = if self.place + 1 == n { 0 } else { self.place + 1 };
+            self.days[self.place] = f32::NAN;
         }
+        self.newest = to;
         let value = (value - self.base) as f32;
-        let slot = &mut self.days[to.rem_euclid(n) as usize];
+        let slot = &mut self.days[self.place];
         *slot = if slot.is_finite() {
             *slot + 0.5 * (value - *slot)
         } else {
@@ -189,19 +205,29 @@ impl Profiles {
     /// What was at the time of the day of `target`, the newest day that is known at `now`.
     pub(super) fn a_day_before(&self, now: i64, target: i64) -> Option<f64> {
         let days = (target.saturating_sub(now) + DAY_MS - 1).div_euclid(DAY_MS).max(1);
-        self.was(now, target.saturating_sub(days.saturating_mul(DAY_MS)))
+        self.was(target.saturating_sub(days.saturating_mul(DAY_MS)))
     }
 
-    /// What was a week before `target`, if that is known at `now`.
-    pub(super) fn a_week_before(&self, now: i64, target: i64) -> Option<f64> {
-        self.was(now, target.saturating_sub(WEEK_MS))
+    /// What was a week before `target`, if that is known yet.
+    pub(super) fn a_week_before(&self, target: i64) -> Option<f64> {
+        self.was(target.saturating_sub(WEEK_MS))
     }
 
-    fn was(&self, now: i64, at: i64) -> Option<f64> {
-        let n = i64::try_from(self.days.len()).ok().filter(|n| *n > 0)?;
-        let (newest, bin) = (self.bin_since_epoch(now), self.bin_since_epoch(at));
-        let value = self.days[bin.rem_euclid(n) as usize];
-        (bin <= newest && bin > newest - n && value.is_finite()).then(|| self.base + f64::from(value))
+    fn was(&self, at: i64) -> Option<f64> {
+        let n = self.days.len();
+        if n == 0 {
+            return None;
+        }
+        let back = usize::try_from(self.newest - self.bin_since_epoch(at))
+            .ok()
+            .filter(|back| *back < n)?;
+        let place = if back <= self.place {
+            self.place - back
+        } else {
+            self.place + n - back
+        };
+        let value = self.days[place];
+        value.is_finite().then(|| self.base + f64::from(value))
     }
 
     /// How far samples of this hour of the day usually are from mean and season. `None` until two days have been seen.
@@ -213,6 +239,13 @@ impl Profiles {
     fn smoothed(&self, bin: usize) -> f64 {
         let n = self.day.len();
         let reach = SMOOTHING.min(n / 16);
+        if self.seen == n && bin >= reach && bin + reach < n {
+            let near = self.day[bin - reach..=bin + reach].iter().enumerate();
+            let sum: f64 = near
+                .map(|(k, near)| (reach + 1 - reach.abs_diff(k)) as f64 * f64::from(near.value))
+                .sum();
+            return sum / ((reach + 1) * (reach + 1)) as f64 - self.centre();
+        }
         let (mut sum, mut total) = (0.0, 0.0);
         for k in 0..=2 * reach {
             let mut near = bin + k + n - reach;
@@ -270,11 +303,11 @@ impl Bin {
 }
 
 impl Proof {
-    fn learn(&mut self, said: f64, came: f64, reach: f64, samples: f64) {
+    fn learn(&mut self, said: f64, came: f64, reach: f64, gain: f64) {
         let reach = reach + 3.0 * said.abs();
         let came = if reach > 0.0 { came.clamp(-reach, reach) } else { came };
-        self.product += (said * came - self.product) / samples;
-        self.square += (said * said - self.square) / samples;
+        self.product += gain * (said * came - self.product);
+        self.square += gain * (said * said - self.square);
     }
 
     fn strength(self) -> f64 {
