@@ -1,15 +1,18 @@
 //! What has not happened yet: forecasts and time to breach.
 //!
 //! [`Predictor`] keeps at most one open prediction per series; [`breach`] gives the distribution of the time at which a
-//! series first crosses its limit; [`limits`] knows the limits that need no configuration; [`forecast`] draws the fan.
+//! series first crosses its limit; [`limits`] knows the limits that need no configuration; [`Forecaster`] says where a series will
+//! be from its next sample to a week ahead; [`forecast`] does so from what the baseline knows, where there is no history to fit.
 //!
-//! Everything starts from an [`Outlook`]: the baseline's expected course and the size of a usual residual. Nothing here
+//! Predictions start from an [`Outlook`]: the baseline's expected course and the size of a usual residual. Nothing here
 //! reads a clock.
 
 pub mod breach;
+mod forecaster;
 pub mod limits;
 mod predictor;
 
+pub use forecaster::{Event, ForecastConfig, Forecaster};
 pub use limits::Limit;
 pub use predictor::{PredictConfig, PredictionChange, PredictionCounts, PredictionIds, Predictor};
 

@@ -4,7 +4,7 @@
 //! depend on the input alone: the same input gives the same bytes.
 
 pub mod input;
-mod output;
+pub(crate) mod output;
 pub mod replay;
 pub mod score;
 

@@ -3,6 +3,7 @@
 mod baselines;
 mod correlate;
 mod device;
+mod forecast;
 mod history;
 mod ingest;
 mod load;
@@ -70,6 +71,8 @@ pub enum Bench {
     History,
     /// From the start of the process to a console that can be used.
     Start,
+    /// Forecasts of real series, and how fast they are.
+    Forecast,
     /// Root causes of the PetShop faults.
     Petshop,
     /// The Numenta anomaly benchmark.
@@ -92,7 +95,7 @@ pub enum Bench {
     Detect,
 }
 
-const ALL: [Bench; 14] = [
+const ALL: [Bench; 15] = [
     Bench::Http,
     Bench::HotPath,
     Bench::Decomposition,
@@ -100,6 +103,7 @@ const ALL: [Bench; 14] = [
     Bench::Autoencoder,
     Bench::History,
     Bench::Start,
+    Bench::Forecast,
     Bench::Correlate,
     Bench::Logs,
     Bench::Petshop,
@@ -276,6 +280,10 @@ fn measure(bench: Bench, data: &Data, args: &BenchArgs) -> Result<Report> {
         Bench::Rules => Ok(rules::report(&Arc::new(Models::bundled()?))),
         Bench::Logs if !data.has("loghub2k/index.json") => Ok(data.missing("loghub2k")),
         Bench::Logs => logs::figures(data, runs),
+        Bench::Forecast if !data.has("nab/index.json") || !data.has("jumpstarter/index.json") => {
+            Ok(Report::from(forecast::speed(runs)).and(data.missing("nab or jumpstarter")))
+        }
+        Bench::Forecast => Ok(Report::from(forecast::speed(runs)).and(forecast::accuracy(data)?)),
         Bench::Petshop if !data.has("petshop/high_traffic/cases.json") => Ok(data.missing("petshop")),
         Bench::Nab if !data.has("nab/index.json") => Ok(data.missing("nab")),
         Bench::Petshop => Ok(petshop_figures(&petshop::run(data, &Arc::new(Models::bundled()?))?)),

@@ -32,6 +32,8 @@ enum Command {
     Backtest(crate::backtest::BacktestArgs),
     /// Look into log files: the templates that their lines were printed from
     Logs(logs::LogsArgs),
+    /// Say where every series of recorded history will be, with intervals
+    Forecast(crate::forecast::ForecastArgs),
     /// Take history from a Prometheus, Thanos, Mimir or VictoriaMetrics into a data directory
     Backfill(backfill::BackfillArgs),
     /// Make the bundled models again from synthetic data, or with --data-dir train on your own history
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Backfill(args) => backfill::run(&args, &mut out),
         Command::Backtest(args) => backtest::run(&args, &mut out),
         Command::Logs(args) => logs::run(&args, &mut out),
+        Command::Forecast(args) => backtest::forecast(&args, &mut out),
         Command::Bench(args) => backtest::bench(&args, &mut out),
         Command::Train(args) => train::run(&args, &mut out),
         Command::Models(args) => models::run(args, &mut out),

@@ -11,6 +11,7 @@ pub mod bench;
 pub mod cli;
 pub mod client;
 mod data_lock;
+pub mod forecast;
 pub mod http;
 pub mod otlp;
 pub mod secrets;

@@ -4,6 +4,7 @@
 
 mod backtest;
 mod decoders;
+mod forecast;
 mod handle;
 mod irregular;
 mod kinds;

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod cloudwatch;
+mod fan;
 mod guard;
 mod history;
 mod inbox;

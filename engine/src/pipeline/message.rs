@@ -114,6 +114,8 @@ pub(crate) type Clocks = BTreeMap<Arc<str>, Timestamp>;
 pub(crate) struct About {
     pub(crate) summary: SeriesSummary,
     pub(crate) forecast: Vec<ForecastPoint>,
+    /// Local time of the series less UTC, at its last sample.
+    pub(crate) offset_ms: i64,
     pub(crate) limit: Option<f64>,
     pub(crate) threshold: f32,
     pub(crate) explanation: String,

@@ -54,6 +54,12 @@ pub fn known_limit(info: &SeriesInfo, usual: f64) -> Option<Limit> {
     })
 }
 
+/// What a series cannot exceed by its name: 100 for percentages of a whole, 1 for its fractions; `None` where nothing is known.
+/// `usual`: a usual value.
+pub fn capacity(info: &SeriesInfo, usual: f64) -> Option<f64> {
+    known_limit(info, usual).map(|limit| if limit.value > 1.5 { 100.0 } else { 1.0 })
+}
+
 /// The limit of a series that counts units of a resource (`memory_used_bytes`) whose size is known from another
 /// (`memory_total_bytes`): 95 % of it.
 pub fn limit_of_total(info: &SeriesInfo, total: f64) -> Option<Limit> {

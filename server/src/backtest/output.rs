@@ -34,7 +34,8 @@ pub(super) struct Files {
     series: BTreeMap<SeriesId, String>,
 }
 
-struct Gz {
+/// A packed text file.
+pub(crate) struct Gz {
     path: PathBuf,
     writer: BufWriter<GzEncoder<File>>,
 }
@@ -192,7 +193,7 @@ impl Files {
 }
 
 impl Gz {
-    fn create(path: PathBuf) -> Result<Self> {
+    pub(crate) fn create(path: PathBuf) -> Result<Self> {
         let file = File::create(&path).map_err(|error| Error::io("cannot write", path.clone(), error))?;
         // No name, no time of writing, operating system "unknown": the header is the same everywhere.
         let encoder = GzBuilder::new()
@@ -205,7 +206,7 @@ impl Gz {
         })
     }
 
-    fn line(&mut self, text: &str) -> Result<()> {
+    pub(crate) fn line(&mut self, text: &str) -> Result<()> {
         let done = self
             .writer
             .write_all(text.as_bytes())
@@ -213,7 +214,7 @@ impl Gz {
         done.map_err(|error| Error::io("cannot write", self.path.clone(), error))
     }
 
-    fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         let closed = self.writer.into_inner().map_err(std::io::IntoInnerError::into_error);
         let closed = closed.and_then(GzEncoder::finish).map(drop);
         closed.map_err(|error| Error::io("cannot write", self.path, error))
@@ -230,7 +231,7 @@ fn short(value: f32) -> f64 {
 }
 
 /// A CSV cell.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

@@ -115,7 +115,7 @@ pub(super) fn decomposition(runs: usize) -> Vec<Figure> {
 }
 
 /// Median seconds of `runs` calls, after one that is not counted.
-fn secs(runs: usize, mut call: impl FnMut()) -> f64 {
+pub(super) fn secs(runs: usize, mut call: impl FnMut()) -> f64 {
     call();
     let timed = (0..runs).map(|_| {
         let begun = Instant::now();

@@ -12,6 +12,9 @@
   two weeks, and all its online steps, so that thresholds are known, too.
 - torch: the autoencoder of `engine/src/detect/autoencoder.rs`, whose score decodes only the newest samples, and its training
   as in `engine/src/detect/train/gradient.rs`; both also with windows of 60 samples, all of them decoded.
+- prophet, and statsforecast's MSTL with a season of a day and AutoETS for the trend: a day of forecasts of each real series of
+  `forecast.rs`, found in HALO_DATA, from two of its rows; prophet learns from all rows before, MSTL from two weeks of them. This takes
+  half an hour.
 
 A figure is the median of five runs after one that is not counted, in CPU time of the whole process: neither waiting for a core
 nor threads that a library starts unasked change it. Halo's own figures are in wall time, so on a busy machine the comparison
@@ -137,7 +140,130 @@ def autoencoder():
         yield f"LSTM autoencoder, training, window {window}, batch {batch}", 1 / once, "steps/s"
 
 
-PEERS = [("scikit-learn", forest), ("statsmodels", decomposition), ("torch", autoencoder)]
+DAY_MS = 86_400_000
+HORIZONS = [(1_800_000, "30 min"), (21_600_000, "6 h"), (DAY_MS, "24 h")]
+
+
+def real_series():
+    """Times in milliseconds and values of each real series, as `forecast.rs` reads them."""
+    import csv
+    import datetime
+    import gzip
+
+    import numpy as np
+
+    root = os.environ.get("HALO_DATA", "../shared/data")
+
+    def rows(place):
+        with gzip.open(os.path.join(root, place), "rt") as file:
+            return list(csv.reader(file))
+
+    def index(folder):
+        with open(os.path.join(root, folder, "index.json")) as file:
+            return json.load(file)
+
+    for entry in index("nab"):
+        if entry["file"].startswith("real"):
+            found = {}
+            for at, value, *_ in rows(f"nab/{entry['file']}")[1:]:
+                at = datetime.datetime.fromisoformat(at).replace(tzinfo=datetime.timezone.utc)
+                found.setdefault(int(at.timestamp() * 1000), float(value))
+            times = sorted(found)
+            yield np.array(times), np.array([found[at] for at in times])
+    for entry in index("jumpstarter"):
+        parts = [rows(f"jumpstarter/{entry['name']}_{part}.csv.gz") for part in ["train", "test"]]
+        both = [row for part in parts for row in part[1:]]
+        for column, name in enumerate(parts[0][0]):
+            if name.startswith("m"):
+                values = np.array([float(row[column] or "nan") for row in both])
+                times = np.arange(len(values)) * entry["step_seconds"] * 1000
+                known = np.isfinite(values)
+                yield times[known], values[known]
+
+
+def forecasts(ahead_of):
+    """MASE of forecasts of a day by horizon; `ahead_of(times, values, step, targets)` makes them."""
+    import numpy as np
+
+    errors = {ahead: [] for ahead, _ in HORIZONS}
+    for times, values in real_series():
+        steps = np.sort(np.diff(times))
+        step = int(steps[len(steps) // 2])
+        split = len(times) // 2
+        last = int(np.searchsorted(times, times[-1] - DAY_MS, side="right")) - 1
+        rows = {at // step: value for at, value in zip(times.tolist(), values)}
+        apart = [abs(values[i] - rows[b]) for i in range(split) if (b := int(times[i] - DAY_MS) // step) in rows]
+        scale = np.mean(apart) if len(apart) >= 16 else 0
+        if not scale > 0:
+            scale = np.mean(np.abs(np.diff(values[:split])))
+        if not scale > 0:
+            continue
+        found = {ahead: [] for ahead, _ in HORIZONS}
+        for k in [0, 12]:
+            origin = split + k * (last - split) // 24
+            end = int(np.searchsorted(times, times[origin] + DAY_MS + step // 2, side="right"))
+            targets = times[origin + 1 : end]
+            means = ahead_of(times[: origin + 1], values[: origin + 1], step, targets)
+            for ahead, _ in HORIZONS:
+                within = targets - times[origin] <= max(ahead, step) + step // 2
+                found[ahead].extend(np.abs(means - values[origin + 1 : end])[within] / scale)
+        for ahead, apart in found.items():
+            if apart:
+                errors[ahead].append(np.mean(apart))
+    for ahead, name in HORIZONS:
+        count = len(errors[ahead])
+        figure = f"forecast, {name} ahead, {count} real series: MASE, 2 origins"
+        yield figure, float(np.mean(errors[ahead])), "seasonal naive"
+
+
+def prophet():
+    import logging
+
+    import numpy as np
+    import pandas as pd
+    from prophet import Prophet
+
+    logging.getLogger("cmdstanpy").disabled = True
+
+    def ahead_of(times, values, _step, targets):
+        model = Prophet(uncertainty_samples=0)
+        model.fit(pd.DataFrame({"ds": pd.to_datetime(times, unit="ms"), "y": values}))
+        return model.predict(pd.DataFrame({"ds": pd.to_datetime(targets, unit="ms")})).yhat.to_numpy()
+
+    minutes = np.arange(7 * 1440)
+    noise = (minutes * 7919 % 1009) / 504.5 - 1
+    week = 50 + 20 * np.sin(minutes / 1440 * 2 * np.pi) + 3 * noise
+    targets = np.arange(7 * 1440, 7 * 1440 + 30) * 60_000
+    once = seconds(lambda: ahead_of(minutes * 60_000, week, 60_000, targets))
+    yield "forecast, a week of minutes, refit", 1000 * once, "ms"
+    yield from forecasts(ahead_of)
+
+
+def statsforecast():
+    import numpy as np
+    import pandas as pd
+    from statsforecast.models import MSTL, AutoETS
+
+    def ahead_of(times, values, step, targets):
+        day = DAY_MS // step
+        places = np.rint((times - times[-1]) / step).astype(int)
+        known = pd.Series(values, index=places)
+        known = known[~known.index.duplicated(keep="last")]
+        regular = known.reindex(range(max(int(places[0]), -14 * day), 1)).ffill().bfill().to_numpy()
+        steps = np.maximum(np.rint((targets - times[-1]) / step).astype(int), 1)
+        model = MSTL([day], trend_forecaster=AutoETS(model="ZZN"))
+        return model.forecast(y=regular, h=int(steps[-1]))["mean"][steps - 1]
+
+    yield from forecasts(ahead_of)
+
+
+PEERS = [
+    ("scikit-learn", forest),
+    ("statsmodels", decomposition),
+    ("torch", autoencoder),
+    ("prophet", prophet),
+    ("statsforecast", statsforecast),
+]
 
 
 def figures():
@@ -158,7 +284,9 @@ def main():
     table = arguments.parse_args().table
     measured = 0
     for row in figures():
-        line = "{figure:<66} {value:>12,.1f} {unit:<12} {peer}".format(**row) if table else json.dumps(row)
+        digits = 3 if row["value"] < 10 else 1
+        line = "{figure:<66} {value:>12,.{digits}f} {unit:<14} {peer}".format(**row, digits=digits)
+        line = line if table else json.dumps(row)
         print(line, flush=True)
         measured += 1
     return 0 if measured else 1

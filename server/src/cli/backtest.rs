@@ -1,13 +1,23 @@
-//! `halo backtest` and `halo bench`.
+//! `halo backtest`, `halo forecast` and `halo bench`.
 
 use crate::backtest::BacktestArgs;
 use crate::bench::BenchArgs;
+use crate::forecast::ForecastArgs;
 use std::io::Write;
 use std::process::ExitCode;
 
 /// Runs the back-test and prints its summary; 2 and a message when it cannot, whatever the reason.
 pub(super) fn run(args: &BacktestArgs, out: &mut impl Write) -> anyhow::Result<ExitCode> {
-    match crate::backtest::run(args) {
+    finish(crate::backtest::run(args), out)
+}
+
+/// Forecasts and prints what was written; 2 and a message when it cannot, whatever the reason.
+pub(super) fn forecast(args: &ForecastArgs, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    finish(crate::forecast::run(args), out)
+}
+
+fn finish(summary: engine::Result<String>, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    match summary {
         Ok(summary) => {
             out.write_all(summary.as_bytes())?;
             Ok(ExitCode::SUCCESS)

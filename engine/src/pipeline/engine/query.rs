@@ -208,9 +208,12 @@ impl Engine {
             },
         )
         .await?;
-        let Some(about) = answer.await.map_err(|_| gone())? else {
+        let Some(mut about) = answer.await.map_err(|_| gone())? else {
             return Ok(None);
         };
+        if let Some(fan) = self.fan(id, &about).await? {
+            about.forecast = fan;
+        }
         let step_ms = about.summary.info.step_ms;
         let to = to.unwrap_or(about.summary.last_at);
         let shown_from = from.unwrap_or_else(|| to - step_ms.max(1000) * DEFAULT_STEPS);
@@ -271,7 +274,7 @@ impl Engine {
 
 impl Engine {
     /// Samples of a range: sealed ones, and `newest` from memory.
-    async fn raw(
+    pub(super) async fn raw(
         &self,
         id: SeriesId,
         from: Timestamp,

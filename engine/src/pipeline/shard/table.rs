@@ -18,6 +18,7 @@ use crate::predict::{Limit, forecast};
 use crate::series::{SeriesInfo, SeriesKind, set_kind};
 use crate::store::history::History;
 use crate::view::{Verdict, Verdicts};
+use jiff::tz::TimeZone;
 use std::sync::Arc;
 use wire::series::{Evidence, Health, SeriesSummary};
 use wire::{SeriesId, Timestamp};
@@ -54,6 +55,12 @@ pub(super) enum Place {
     Judged(usize),
     /// Among those that are stored only.
     Kept(usize),
+}
+
+/// What the clocks of a zone show at an instant, less UTC. Beyond what a calendar can say it is 0.
+fn offset_ms(zone: &TimeZone, at: Timestamp) -> i64 {
+    jiff::Timestamp::from_millisecond(at.as_millis())
+        .map_or(0, |instant| i64::from(zone.to_offset(instant).seconds()) * 1000)
 }
 
 /// One series that is judged.
@@ -372,6 +379,7 @@ impl SeriesTable {
                 return Some(About {
                     summary: kept.summary(),
                     forecast: Vec::new(),
+                    offset_ms: 0,
                     limit: None,
                     threshold: detector.threshold(kept.info.class),
                     explanation: kept.explanation().to_owned(),
@@ -394,6 +402,7 @@ impl SeriesTable {
             forecast: outlook
                 .map(|outlook| forecast(&outlook, steps, FORECAST_LEVEL))
                 .unwrap_or_default(),
+            offset_ms: offset_ms(&gate.context.zone(slot), series.last_at().unwrap_or_default()),
             limit: series.limit().map(|limit| limit.value),
             threshold: detector.threshold(series.info.class),
             explanation: series.explanation(gate, slot, evidence.as_ref()),
