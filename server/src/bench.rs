@@ -11,6 +11,7 @@ mod logs;
 mod machines;
 mod members;
 mod nab;
+mod nezha;
 mod payload;
 mod petshop;
 mod process;
@@ -73,6 +74,8 @@ pub enum Bench {
     Start,
     /// Forecasts of real series, and how fast they are.
     Forecast,
+    /// Root causes of the Nezha faults, most of which only logs show.
+    Nezha,
     /// Root causes of the PetShop faults.
     Petshop,
     /// The Numenta anomaly benchmark.
@@ -95,7 +98,7 @@ pub enum Bench {
     Detect,
 }
 
-const ALL: [Bench; 15] = [
+const ALL: [Bench; 16] = [
     Bench::Http,
     Bench::HotPath,
     Bench::Decomposition,
@@ -106,6 +109,7 @@ const ALL: [Bench; 15] = [
     Bench::Forecast,
     Bench::Correlate,
     Bench::Logs,
+    Bench::Nezha,
     Bench::Petshop,
     Bench::Nab,
     Bench::Smd,
@@ -284,6 +288,8 @@ fn measure(bench: Bench, data: &Data, args: &BenchArgs) -> Result<Report> {
             Ok(Report::from(forecast::speed(runs)).and(data.missing("nab or jumpstarter")))
         }
         Bench::Forecast => Ok(Report::from(forecast::speed(runs)).and(forecast::accuracy(data)?)),
+        Bench::Nezha if !data.has("nezha-trainticket/faults.csv") => Ok(data.missing("nezha-trainticket")),
+        Bench::Nezha => Ok(nezha_figures(&nezha::run(data, &Arc::new(Models::bundled()?))?)),
         Bench::Petshop if !data.has("petshop/high_traffic/cases.json") => Ok(data.missing("petshop")),
         Bench::Nab if !data.has("nab/index.json") => Ok(data.missing("nab")),
         Bench::Petshop => Ok(petshop_figures(&petshop::run(data, &Arc::new(Models::bundled()?))?)),
@@ -335,6 +341,38 @@ fn petshop_figures(report: &petshop::Outcome) -> Report {
     Report {
         notes: cases.collect(),
         figures,
+    }
+}
+
+fn nezha_figures(cases: &[nezha::Case]) -> Report {
+    const PEER: &str = "Nezha, told the windows (published)";
+    let hits = |k: usize| {
+        cases
+            .iter()
+            .filter(|case| case.rank.is_some_and(|rank| rank <= k))
+            .count()
+    };
+    let figure = |(k, peer, goal)| {
+        let share = hits(k) as f64 / cases.len().max(1) as f64;
+        let figure = Figure::new(
+            format!("Nezha TrainTicket AC@{k} of {} faults", cases.len()),
+            share,
+            "share",
+            true,
+        );
+        figure.goal(goal).peer(PEER, peer)
+    };
+    let notes = cases.iter().map(|case| {
+        let rank = case.rank.map_or("-".to_owned(), |rank| rank.to_string());
+        let named = case.named.as_deref().unwrap_or("nobody");
+        format!(
+            "  {} {}: {} has rank {rank}, first is {named}; {} incidents",
+            case.name, case.fault, case.service, case.incidents
+        )
+    });
+    Report {
+        notes: notes.collect(),
+        figures: [(1, 0.867, 0.9), (3, 0.978, 0.98)].map(figure).into(),
     }
 }
 
@@ -414,10 +452,15 @@ impl Data {
         }
     }
 
+    fn bytes(&self, place: &str) -> Result<Vec<u8>> {
+        let path = self.root.join(place);
+        std::fs::read(&path).map_err(|error| Error::io("cannot read", path, error))
+    }
+
     /// A file as text, unpacked if its name ends in `.gz`.
     fn text(&self, place: &str) -> Result<String> {
         let path = self.root.join(place);
-        let bytes = std::fs::read(&path).map_err(|error| Error::io("cannot read", path.clone(), error))?;
+        let bytes = self.bytes(place)?;
         let mut text = String::new();
         let done = if place.ends_with(".gz") {
             MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text)

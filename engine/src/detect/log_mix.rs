@@ -64,7 +64,7 @@ pub struct Finding {
     pub usual: f64,
     /// Twice the logarithm of how much likelier this is with another share than with the usual one, > 0.
     pub weight: f64,
-    /// 0..1; 0.7 and more is an anomaly.
+    /// 0..1; 0.7 and more is an anomaly where what is usual is trusted.
     pub score: f32,
     pub anomaly: bool,
     /// More lines than usual that tell of errors, or what always follows does not: something fails.
@@ -77,6 +77,7 @@ pub struct Finding {
 #[derive(Debug)]
 pub struct LogMix {
     cell_ms: i64,
+    trusted_after_ms: i64,
     entities: BTreeMap<EntityId, OfEntity>,
     /// Lines of entities beyond [`MAX_ENTITIES`].
     left_out: u64,
@@ -98,13 +99,20 @@ struct OfEntity {
 }
 
 impl LogMix {
-    /// Nothing counted yet. `step_ms`: how often [`Self::judge`] will be asked.
-    pub fn new(step_ms: i64) -> Self {
+    /// Nothing counted yet. `step_ms`: how often [`Self::judge`] will be asked. `trusted_after_ms`: for so long what an entity writes is
+    /// not known well enough for more than errors to be an anomaly.
+    pub fn new(step_ms: i64, trusted_after_ms: i64) -> Self {
         Self {
+            trusted_after_ms,
             cell_ms: step_ms.max(LEAST_WINDOW_MS) / CELLS,
             entities: BTreeMap::new(),
             left_out: 0,
         }
+    }
+
+    /// The entities that have written lines.
+    pub fn entities(&self) -> impl Iterator<Item = &EntityId> {
+        self.entities.keys()
     }
 
     /// Counts a line of `entity`. Lines may come late or out of order by up to three windows; what is older is not counted.
@@ -139,13 +147,13 @@ impl LogMix {
     }
 
     /// What is strange at `now`, at most one finding an entity: the one that is least likely chance. Then the past grows by what
-    /// was usual. Times must not go back.
-    pub fn judge(&mut self, now: Timestamp) -> Vec<Finding> {
+    /// was usual, of the entities that may learn now. Times must not go back.
+    pub fn judge(&mut self, now: Timestamp, mut may_learn: impl FnMut(&EntityId) -> bool) -> Vec<Finding> {
         let cell_ms = self.cell_ms;
         let newest = now.as_millis().div_euclid(cell_ms);
         let mut found = Vec::new();
         for (entity, own) in &mut self.entities {
-            let finding = own.judge(entity, now, newest);
+            let finding = own.judge(entity, now, newest, self.trusted_after_ms);
             let is_odd = finding.as_ref().is_some_and(|finding| finding.anomaly);
             own.odd = match (is_odd, own.odd) {
                 (true, Some((since, _))) => Some((since, now)),
@@ -159,7 +167,7 @@ impl LogMix {
             let masked = own
                 .odd
                 .is_some_and(|(since, _)| now.millis_since(since) < USUAL_AFTER_MS);
-            own.learn_until(newest - CELLS, masked, cell_ms);
+            own.learn_until(newest - CELLS, masked || !may_learn(entity), cell_ms);
             found.extend(finding);
         }
         found
@@ -203,7 +211,7 @@ impl OfEntity {
         self.cells.get_mut(end)
     }
 
-    fn judge(&self, entity: &EntityId, now: Timestamp, newest: i64) -> Option<Finding> {
+    fn judge(&self, entity: &EntityId, now: Timestamp, newest: i64, trusted_after_ms: i64) -> Option<Finding> {
         let age = self.first.map_or(0, |first| now.millis_since(first));
         let young = if age < DAY_MS { YOUNG } else { 0.0 };
         let chances = 2.0 * (self.patterns.len().max(1) as f64).ln();
@@ -223,7 +231,13 @@ impl OfEntity {
                 let (pattern, is_error) = self.patterns[odd.place];
                 let errors = is_error && odd.share > odd.usual;
                 let sure = odd.statistic - chances - young + if errors { ERRORS } else { 0.0 };
-                if sure < EVIDENCE || best.as_ref().is_some_and(|(most, _)| sure <= *most) {
+                let anomaly = sure >= ANOMALY && (errors || age >= trusted_after_ms);
+                let is_better = |(found, most): (bool, f64)| (anomaly, sure) > (found, most);
+                if sure < EVIDENCE
+                    || !best
+                        .as_ref()
+                        .is_none_or(|(most, found)| is_better((found.anomaly, *most)))
+                {
                     continue;
                 }
                 let finding = Finding {
@@ -234,7 +248,7 @@ impl OfEntity {
                     share: odd.share,
                     usual: odd.usual,
                     score: score(sure),
-                    anomaly: sure >= ANOMALY,
+                    anomaly,
                     fails: errors || odd.beside.is_some(),
                     confidence: (age as f64 / DAY_MS as f64).sqrt().min(1.0) as f32,
                 };

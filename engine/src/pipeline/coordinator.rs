@@ -16,6 +16,7 @@ mod troubled;
 
 use super::alarm::Alarms;
 use super::brain::{Brain, BrainOutput, Ids};
+use super::log_watch::LogWatch;
 use super::message::{Clocks, Observed, Tally};
 use super::silence::Silences;
 use crate::alert::AlertBook;
@@ -120,6 +121,7 @@ pub(crate) struct Coordinator {
     /// Of other systems.
     book: AlertBook,
     alarms: Alarms,
+    logs: LogWatch,
     notifier: Notifier,
     edges: BTreeSet<Edge>,
     edge_book: EdgeBook,
@@ -212,6 +214,7 @@ impl Coordinator {
             deploys: VecDeque::new(),
             book: AlertBook::restore(restored.alerts, restored.silences, now),
             alarms: Alarms::default(),
+            logs: LogWatch::live(&config.context),
             notifier: Notifier::restore(
                 Arc::new(config.notify.clone()),
                 REPLAY_SOURCE,
@@ -394,6 +397,7 @@ impl Coordinator {
             }
             if *name == LaneName::Wall {
                 self.alarms.tell(&self.book, now, &mut pending);
+                self.logs.tell(now, &mut pending);
             }
             pending.sort_by_key(|o| (o.detection.at, o.detection.series));
             let mut out = std::mem::take(&mut lane.looked_ahead);

@@ -29,6 +29,7 @@ pub use remote_write::{WriteOutcome, Written};
 
 use super::coordinator::Coordinator;
 use super::live::Live;
+use super::log_watch::LineReader;
 use super::message::{ModelsOrder, Observed, ShardMessage};
 use super::shard::Shard;
 use crate::act::Executors;
@@ -93,6 +94,8 @@ pub struct Engine {
     live: Arc<Live>,
     /// Which spans called which; read and written for an instant only.
     span_graph: std::sync::Mutex<SpanGraph>,
+    /// Reads the lines of logs, a request at a time.
+    lines: Arc<std::sync::Mutex<LineReader>>,
     guard: Guard,
     /// One permit per sample that may wait between log and shards.
     room: Semaphore,
@@ -131,7 +134,9 @@ impl Engine {
         let (saved, restored) = restore::load(store.as_ref(), &config, now).await?;
         let thresholds = restored.thresholds.clone();
         let context = restore::context(&config, &restored);
+        let lines = restore::lines(signals.as_ref(), &restored.incidents).await?;
         let mut coordinator = Coordinator::new(&config, (models.describe(), current.name.clone()), restored, now)?;
+        coordinator.learn_lines(&lines);
         let executors = Executors::new(config.webhook_base.clone())?;
         let sender = Sender::new(Arc::new(config.notify.clone()), Arc::clone(&clock))?;
 
@@ -171,6 +176,7 @@ impl Engine {
             orders,
             live,
             span_graph: std::sync::Mutex::default(),
+            lines: coordinator.line_reader(),
             guard,
             room: Semaphore::new(config.queue_samples.min(Semaphore::MAX_PERMITS)),
             gate: RwLock::new(()),

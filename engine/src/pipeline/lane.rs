@@ -63,7 +63,9 @@ pub struct Lane {
     source: Arc<str>,
     series: Vec<LaneSeries>,
     silences: Silences,
+    /// Made when the first line may come.
     logs: Option<LogWatch>,
+    context: ContextConfig,
     // Reused between steps.
     values: Vec<(usize, Timestamp, f64)>,
     observations: Vec<Observation>,
@@ -89,6 +91,7 @@ impl Lane {
             series: Vec::new(),
             silences: Silences::default(),
             logs: None,
+            context: config.context,
             values: Vec::new(),
             observations: Vec::new(),
         }
@@ -126,13 +129,14 @@ impl Lane {
 
     /// Lines of logs will be told, too. `step_ms`: how far apart the steps are.
     pub fn watch_logs(&mut self, step_ms: i64) {
-        self.logs.get_or_insert_with(|| LogWatch::new(step_ms));
+        self.logs
+            .get_or_insert_with(|| LogWatch::new(step_ms, &self.context, Arc::clone(&self.source)));
     }
 
     /// Counts a line of a log, if logs are watched; judged at the next step.
     pub fn log_line(&mut self, entity: &EntityId, at: Timestamp, text: &str) {
         if let Some(logs) = &mut self.logs {
-            logs.line(entity, at, 0, text);
+            logs.line(entity, at, text);
             self.brain.reports(entity);
         }
     }
@@ -208,7 +212,7 @@ impl Lane {
         let graph = self.brain.correlator.graph();
         self.silences.tell(&self.source, graph, |_| 0, &mut self.observations);
         if let Some(logs) = &mut self.logs {
-            logs.tell(&self.source, now, &mut self.observations);
+            logs.tell(now, &mut self.observations);
         }
         let known = out.brain.incidents.len();
         self.brain.step(now, &self.observations, &mut out.brain);

@@ -1,5 +1,6 @@
 //! What the lines of an entity usually are: shares and invariants, each with how much it varies.
 
+use super::CELLS;
 use super::counts::Cell;
 
 /// Patterns that take part in invariants: the first so many of an entity, since pairs grow with the square.
@@ -35,13 +36,34 @@ pub(super) struct Past {
     /// By place.
     counts: Vec<Counted>,
     /// Of two patterns that take part in invariants, the `a`-th and the `b`-th of them, a < b: at `b * (b - 1) / 2 + a`.
-    pairs: Vec<Dispersion>,
+    pairs: Vec<Varies>,
+    /// The cells of the window that is being learnt.
+    window: Cell,
+    gathered: i64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
     lines: f64,
-    dispersion: Dispersion,
+    varies: Varies,
+}
+
+/// From cell to cell, and from window to window: what wanders slowly is calm in the short run only.
+#[derive(Clone, Copy, Debug, Default)]
+struct Varies {
+    cells: Dispersion,
+    windows: Dispersion,
+}
+
+impl Varies {
+    fn fade(&mut self, rate: f32) {
+        self.cells.fade(rate);
+        self.windows.fade(rate);
+    }
+
+    fn value(self, prior: (f64, f64)) -> f64 {
+        self.cells.value(prior).max(self.windows.value(prior))
+    }
 }
 
 /// Sum of the squared deviations in units of independent counts, and of how many cells.
@@ -97,13 +119,34 @@ impl Past {
         }
         let paired = &paired[..paired.partition_point(|place| *place < self.counts.len())];
         let pairs = paired.len() * paired.len().saturating_sub(1) / 2;
-        self.pairs.resize(pairs.max(self.pairs.len()), Dispersion::default());
+        self.pairs.resize(pairs.max(self.pairs.len()), Varies::default());
+        self.compare(cell, paired, |varies| &mut varies.cells);
+        self.window.merge(cell);
+        self.gathered += 1;
+        if self.gathered == CELLS {
+            self.gathered = 0;
+            let window = std::mem::take(&mut self.window);
+            self.compare(&window, paired, |varies| &mut varies.windows);
+        }
+        let lines = f64::from(cell.lines);
+        let rate = 1.0 - 1.0 / memory.max(2) as f64;
+        self.lines = self.lines * rate + lines;
+        self.cells = self.cells * rate + 1.0;
+        for (place, counted) in self.counts.iter_mut().enumerate() {
+            counted.lines = counted.lines * rate + f64::from(cell.of(place));
+            counted.varies.fade(rate as f32);
+        }
+        for pair in &mut self.pairs {
+            pair.fade(rate as f32);
+        }
+    }
+
+    /// Notes how far the counts of a cell, or of a window, are from the shares so far.
+    fn compare(&mut self, cell: &Cell, paired: &[usize], part: impl Fn(&mut Varies) -> &mut Dispersion) {
         let lines = f64::from(cell.lines);
         for (place, counted) in self.counts.iter_mut().enumerate() {
             let usual = counted.lines / self.lines.max(1.0);
-            counted
-                .dispersion
-                .add(f64::from(cell.of(place)), lines, usual, self.lines);
+            part(&mut counted.varies).add(f64::from(cell.of(place)), lines, usual, self.lines);
         }
         for (b, of_b) in paired.iter().enumerate() {
             let (count_b, known_b) = (f64::from(cell.of(*of_b)), self.counts[*of_b].lines);
@@ -111,19 +154,10 @@ impl Past {
                 let (count_a, known_a) = (f64::from(cell.of(*of_a)), self.counts[*of_a].lines);
                 let (all, known) = (count_a + count_b, known_a + known_b);
                 if all > 0.0 && known > 0.0 {
-                    self.pairs[b * b.saturating_sub(1) / 2 + a].add(count_a, all, known_a / known, known);
+                    let pair = &mut self.pairs[b * b.saturating_sub(1) / 2 + a];
+                    part(pair).add(count_a, all, known_a / known, known);
                 }
             }
-        }
-        let rate = 1.0 - 1.0 / memory.max(2) as f64;
-        self.lines = self.lines * rate + lines;
-        self.cells = self.cells * rate + 1.0;
-        for (place, counted) in self.counts.iter_mut().enumerate() {
-            counted.lines = counted.lines * rate + f64::from(cell.of(place));
-            counted.dispersion.fade(rate as f32);
-        }
-        for pair in &mut self.pairs {
-            pair.fade(rate as f32);
         }
     }
 
@@ -153,7 +187,7 @@ impl Past {
             let dispersion = if is_new {
                 NEW_DISPERSION
             } else {
-                known.dispersion.value(SHARE_PRIOR).max(1.0)
+                known.varies.value(SHARE_PRIOR).max(1.0)
             };
             let chances = if is_new { 2.0 * once.ln_1p() } else { 0.0 };
             odd.push(Odd {
@@ -175,7 +209,7 @@ impl Past {
     }
 
     /// The patterns at places `a` and `b`, whose ratio varies by `pair`.
-    fn pair(&self, a: usize, b: usize, pair: Dispersion, seen: &Cell) -> Option<Odd> {
+    fn pair(&self, a: usize, b: usize, pair: Varies, seen: &Cell) -> Option<Odd> {
         let (of_a, of_b) = (seen.of(a), seen.of(b));
         let (past_a, past_b) = (self.counts[a].lines, self.counts[b].lines);
         let (less, more) = if past_a < past_b {
@@ -186,7 +220,7 @@ impl Past {
         if of_a + of_b < LEAST_JUDGED
             || less < LEAST_PAIRED
             || more > MOST_RATIO * less
-            || f64::from(pair.cells) < LEAST_PAIRED_CELLS
+            || f64::from(pair.cells.cells) < LEAST_PAIRED_CELLS
         {
             return None;
         }

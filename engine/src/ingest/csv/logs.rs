@@ -2,6 +2,7 @@
 
 use super::{bad, csv_line, parse_time};
 use crate::error::{Error, Result};
+use std::collections::BTreeMap;
 use std::io::Read;
 use wire::{EntityId, Timestamp};
 
@@ -9,6 +10,8 @@ use wire::{EntityId, Timestamp};
 #[derive(Clone, Debug, Default)]
 pub struct LogLines {
     entities: Vec<EntityId>,
+    /// Where entities are in that list.
+    numbers: BTreeMap<String, u32>,
     text: String,
     lines: Vec<Line>,
     /// Rows that were left out, and what was wrong with the first.
@@ -63,7 +66,6 @@ pub fn read_logs(reader: impl Read, file: &str) -> Result<LogLines> {
     };
     let (time, entity, line) = (column("timestamp")?, column("entity")?, column("line")?);
     let mut found = LogLines::default();
-    let mut numbers = std::collections::BTreeMap::new();
     let mut record = csv::ByteRecord::new();
     while csv
         .read_byte_record(&mut record)
@@ -84,30 +86,38 @@ pub fn read_logs(reader: impl Read, file: &str) -> Result<LogLines> {
                 continue;
             }
         };
-        let entity = match numbers.get(name) {
-            Some(number) => *number,
-            None => {
-                let number = found.entities.len() as u32;
-                found.entities.push(EntityId::from(name));
-                numbers.insert(name.to_owned(), number);
-                number
-            }
-        };
-        let text = cell(line);
-        found.lines.push(Line {
-            at,
-            entity,
-            begins: found.text.len() as u64,
-            length: u32::try_from(text.len()).unwrap_or(u32::MAX),
-        });
-        found.text.push_str(&text);
+        found.push(at, name, &cell(line));
     }
-    // Stable: lines of one instant stay in the file's order.
-    found.lines.sort_by_key(|line| line.at);
+    found.sort();
     Ok(found)
 }
 
 impl LogLines {
+    /// Adds a line; [`Self::sort`] after the last.
+    pub fn push(&mut self, at: Timestamp, entity: &str, text: &str) {
+        let number = match self.numbers.get(entity) {
+            Some(number) => *number,
+            None => {
+                let number = self.entities.len() as u32;
+                self.entities.push(EntityId::from(entity));
+                self.numbers.insert(entity.to_owned(), number);
+                number
+            }
+        };
+        self.lines.push(Line {
+            at,
+            entity: number,
+            begins: self.text.len() as u64,
+            length: u32::try_from(text.len()).unwrap_or(u32::MAX),
+        });
+        self.text.push_str(text);
+    }
+
+    /// Puts lines in order of time; those of one instant stay in the order in which they were added.
+    pub fn sort(&mut self) {
+        self.lines.sort_by_key(|line| line.at);
+    }
+
     fn leave_out(&mut self, wrong: &Error) {
         match &mut self.left_out {
             Some((rows, _)) => *rows += 1,

@@ -4,11 +4,13 @@
 use super::{Coordinator, Effect, LaneName};
 use crate::alert::SilenceError;
 use crate::ingest::{RejectReason, Rejection};
+use crate::pipeline::log_watch::{LineReader, SeenLine, lock};
 use crate::topology::Found;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use wire::Timestamp;
 use wire::alert::{Alert, PostedAlert, Silence};
 use wire::query::{ApiError, ErrorKind};
+use wire::signal::LogRecord;
 use wire::topology::{Deploy, EdgeDetail, EntityKind};
 
 /// Changes of a plain call, which names no source.
@@ -184,6 +186,28 @@ impl Coordinator {
         let stats = self.sources.entry(Arc::clone(source)).or_default();
         stats.records += records;
         stats.heard(newest, now);
+    }
+
+    /// Who reads the lines of logs that [`Self::lines`] counts.
+    pub(in crate::pipeline) fn line_reader(&self) -> Arc<Mutex<LineReader>> {
+        self.logs.reader()
+    }
+
+    /// Lines that are kept from before: what they say is usual.
+    pub(in crate::pipeline) fn learn_lines(&mut self, lines: &[LogRecord]) {
+        let seen = lock(&self.logs.reader()).seen(lines.iter());
+        self.lines(&seen);
+        self.logs.learn();
+    }
+
+    /// Lines that were read and kept.
+    pub(in crate::pipeline) fn lines(&mut self, lines: &[SeenLine]) {
+        for line in lines {
+            self.logs.count(line);
+            if let Some(lane) = self.lanes.get_mut(&LaneName::Wall) {
+                lane.brain.reports(&line.entity);
+            }
+        }
     }
 
     /// A receiver refused something before it came this far.

@@ -12,6 +12,7 @@ use crate::ingest::otlp::{self, Encoding, OtlpError, Streams};
 use crate::ingest::signal::Signals;
 use crate::ingest::{RejectReason, Rejection};
 use crate::pipeline::engine::task::Order;
+use crate::pipeline::log_watch::lock;
 use crate::store::signals::{Keep, weight_of_log, weight_of_span};
 use crate::topology::SpanLink;
 use std::sync::{Arc, PoisonError};
@@ -170,6 +171,11 @@ impl Engine {
         let newest = signals.logs.iter().map(|log| log.record.at);
         let newest = newest.chain(signals.spans.iter().map(|span| span.record.at)).max();
         let taken = (signals.logs.len() + signals.spans.len()) as u64;
+        let lines = if signals.logs.is_empty() {
+            Vec::new()
+        } else {
+            lock(&self.lines).seen(signals.logs.iter().map(|log| &log.record))
+        };
         if keep.logs.age_ms == 0 {
             signals.logs.clear();
         }
@@ -193,6 +199,10 @@ impl Engine {
                 rejections: rejections.clone(),
             };
             self.orders.send(order).await.map_err(|_| gone())?;
+        }
+        // Of a request that was sent before all is known.
+        if !lines.is_empty() && duplicates == 0 {
+            self.orders.send(Order::Lines(lines)).await.map_err(|_| gone())?;
         }
         // Kept by now: what is sent again would count its calls twice.
         self.find_edges(&links, now).await?;

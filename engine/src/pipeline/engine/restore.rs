@@ -14,10 +14,11 @@ use crate::error::{Error, Result};
 use crate::learn::{Thresholds, TrackRecord};
 use crate::pipeline::coordinator::{REPLAY_SOURCE, Restored, TRAINED_AT};
 use crate::pipeline::message::{Past, Sealed, ShardMessage};
-use crate::series::{Catalog, SeriesInfo, SeriesKind, family_of, home_of};
+use crate::series::{Catalog, Labels, SeriesInfo, SeriesKind, family_of, home_of, info_from_labels};
 use crate::store::history::SealedChunk;
 use crate::store::log::{Batch, Position, Record};
 use crate::store::rollup::Level;
+use crate::store::signals::SignalStore;
 use crate::store::{Change, Saved, Store};
 use crate::topology::edges_of;
 use serde::de::DeserializeOwned;
@@ -26,7 +27,11 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use wire::incident::Verdict;
+use wire::signal::{LogRecord, SignalFilter};
 use wire::{SeriesId, Timestamp};
+
+/// Lines of logs that are looked at again after a start: a few seconds of work at most.
+const LINES_LEARNT: usize = 50_000;
 
 /// History that detectors learn from at a start.
 const LEARN_MS: i64 = 15 * 24 * 3600 * 1000;
@@ -128,6 +133,32 @@ pub(super) fn context(config: &Config, restored: &Restored) -> Context {
         context.record_deploy(&deploy.entity, deploy.at);
     }
     context
+}
+
+/// The newest lines of logs that are kept, oldest first: what they say is usual. Not those of whoever was in trouble then.
+pub(super) async fn lines(signals: &dyn SignalStore, incidents: &[Incident]) -> Result<Vec<LogRecord>> {
+    let masks = incident_masks(incidents);
+    let mut spans: BTreeMap<String, Vec<Span>> = BTreeMap::new();
+    let mut lines = Vec::new();
+    let mut filter = SignalFilter {
+        limit: Some(1000),
+        ..SignalFilter::default()
+    };
+    while lines.len() < LINES_LEARNT {
+        let page = signals.logs(&filter).await?;
+        lines.extend(page.records.into_iter().filter(|line| {
+            let own = spans
+                .entry(line.service.clone())
+                .or_insert_with(|| masks.spans_of(&info_from_labels(&Labels::of(&line.service, "log_lines", None))));
+            !own.iter().any(|span| span.from <= line.at && line.at < span.until)
+        }));
+        match page.next {
+            Some(next) => filter.page = Some(next),
+            None => break,
+        }
+    }
+    lines.reverse();
+    Ok(lines)
 }
 
 /// The spans of past incidents, also of those that a person called false, of all that they touched; a day of those that lasted

@@ -6,6 +6,7 @@ use crate::detect::Models;
 use crate::ingest::Rejection;
 use crate::notify::{Parcel, Sent};
 use crate::pipeline::coordinator::{Coordinator, Effect, LaneName};
+use crate::pipeline::log_watch::SeenLine;
 use crate::pipeline::message::{Clocks, ModelsOrder, ModelsOutcome, Observed, ShardMessage, Tally};
 use crate::store::Change;
 use crate::topology::Found;
@@ -97,6 +98,8 @@ pub(super) enum Order {
         source: Arc<str>,
         rejections: Vec<Rejection>,
     },
+    /// Lines of logs were read, and are kept.
+    Lines(Vec<SeenLine>),
     /// Lines of logs or spans came.
     Arrived {
         source: Arc<str>,
@@ -282,6 +285,7 @@ fn serve(
             let _ = reply.send(coordinator.audit_tail(limit));
         }
         Order::Refused { source, rejections } => coordinator.refused(&source, &rejections),
+        Order::Lines(lines) => coordinator.lines(&lines),
         Order::Arrived {
             source,
             records,

@@ -5,6 +5,7 @@ mod guard;
 mod intake;
 mod kafka;
 mod log_files;
+mod log_watch;
 mod models;
 mod ranges;
 mod remote_write;
