@@ -146,6 +146,28 @@ impl LogMix {
         self.left_out
     }
 
+    /// Templates became one: what was counted of each counts for what `resolve` says it is now.
+    pub fn merge(&mut self, resolve: impl Fn(u32) -> u32) {
+        for own in self.entities.values_mut() {
+            for from in 0..own.patterns.len() {
+                let (Pattern::Template(id), is_error) = own.patterns[from] else {
+                    continue;
+                };
+                let now = resolve(id);
+                // Without room for the other it stays what it was.
+                if now == id {
+                    continue;
+                }
+                if let Some(into) = own.place(Pattern::Template(now), is_error).filter(|into| *into != from) {
+                    own.past.merge(from, into, &own.paired);
+                    for cell in &mut own.cells {
+                        cell.move_count(from, into);
+                    }
+                }
+            }
+        }
+    }
+
     /// What is strange at `now`, at most one finding an entity: the one that is least likely chance. Then the past grows by what
     /// was usual, of the entities that may learn now. Times must not go back.
     pub fn judge(&mut self, now: Timestamp, mut may_learn: impl FnMut(&EntityId) -> bool) -> Vec<Finding> {

@@ -184,6 +184,11 @@ impl Templates {
         self.live
     }
 
+    /// Templates that were merged into others so far.
+    pub fn merges(&self) -> usize {
+        self.templates.len() - self.live
+    }
+
     /// Whether no line was learnt.
     pub fn is_empty(&self) -> bool {
         self.live == 0

@@ -143,6 +143,8 @@ pub(super) struct LogWatch {
     source: Arc<str>,
     step_ms: i64,
     judged: Option<Timestamp>,
+    /// Merges of templates that the counts have followed.
+    merges: usize,
 }
 
 impl LogWatch {
@@ -164,6 +166,7 @@ impl LogWatch {
             slots: BTreeMap::new(),
             step_ms,
             judged: None,
+            merges: 0,
         }
     }
 
@@ -190,6 +193,7 @@ impl LogWatch {
 
     /// Takes everything so far for usual.
     pub(super) fn learn(&mut self) {
+        self.follow_merges();
         self.mix.learn();
     }
 
@@ -199,6 +203,7 @@ impl LogWatch {
             return;
         }
         self.judged = Some(now);
+        self.follow_merges();
         for entity in self.mix.entities() {
             if !self.slots.contains_key(entity) {
                 let info = info_from_labels(&Labels::of(entity.as_str(), "log_lines", None));
@@ -226,6 +231,16 @@ impl LogWatch {
                     has_samples: false,
                 });
             }
+        }
+    }
+
+    /// Templates may have become one since the last time.
+    fn follow_merges(&mut self) {
+        let reader = lock(&self.reader);
+        let merges = reader.templates.merges();
+        if merges != self.merges {
+            self.mix.merge(|id| reader.templates.resolve(TemplateId(id)).0);
+            self.merges = merges;
         }
     }
 

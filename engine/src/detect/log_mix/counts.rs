@@ -30,6 +30,14 @@ impl Cell {
         }
     }
 
+    /// Counts the lines of one pattern as those of another.
+    pub(super) fn move_count(&mut self, from: usize, into: usize) {
+        if let Ok(at) = self.counts.binary_search_by_key(&from, |(p, _)| usize::from(*p)) {
+            let (_, count) = self.counts.remove(at);
+            self.add_many(into as u16, count);
+        }
+    }
+
     /// Lines of the pattern at `place`.
     pub(super) fn of(&self, place: usize) -> u32 {
         let found = self.counts.binary_search_by_key(&place, |(p, _)| usize::from(*p));

@@ -161,6 +161,31 @@ impl Past {
         }
     }
 
+    /// Counts the pattern at one place as that at another. How that varies is not known: as much as the part that varied most. What
+    /// ratio either kept with others is forgotten.
+    pub(super) fn merge(&mut self, from: usize, into: usize, paired: &[usize]) {
+        let Some(gone) = self.counts.get_mut(from).map(std::mem::take) else {
+            return;
+        };
+        if into >= self.counts.len() {
+            self.counts.resize(into + 1, Counted::default());
+        }
+        let kept = &mut self.counts[into];
+        kept.lines += gone.lines;
+        if gone.varies.value(SHARE_PRIOR) > kept.varies.value(SHARE_PRIOR) {
+            kept.varies = gone.varies;
+        }
+        self.window.move_count(from, into);
+        for (b, of_b) in paired.iter().enumerate() {
+            for (a, of_a) in paired[..b].iter().enumerate() {
+                let touches = [from, into].iter().any(|place| place == of_a || place == of_b);
+                if let Some(pair) = self.pairs.get_mut(b * b.saturating_sub(1) / 2 + a).filter(|_| touches) {
+                    *pair = Varies::default();
+                }
+            }
+        }
+    }
+
     /// Every pattern and invariant, compared with `seen`.
     pub(super) fn odd(&self, seen: &Cell, paired: &[usize]) -> Vec<Odd> {
         let mut odd = Vec::new();

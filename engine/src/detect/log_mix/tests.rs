@@ -187,6 +187,24 @@ fn lines_that_come_late_count_and_older_ones_are_told() {
 }
 
 #[test]
+fn templates_that_become_one_are_no_news() {
+    let mut shop = Shop::new();
+    let users = |shop: &mut Shop, merged: bool| {
+        let user = if merged { 0 } else { (shop.random() * 4.0) as u32 };
+        shop.line(10, false);
+        shop.line(100 + user, true);
+    };
+    shop.minutes(60, 1.0, |shop| users(shop, false));
+    shop.mix.merge(|id| if (100..104).contains(&id) { 100 } else { id });
+    shop.minutes(10, 1.0, |shop| users(shop, true));
+    assert_eq!(shop.anomalies(), []);
+    // And the invariant is learnt anew.
+    shop.minutes(20, 1.0, |shop| users(shop, true));
+    shop.minutes(2, 1.0, |shop| shop.line(10, false));
+    assert!(!shop.anomalies().is_empty());
+}
+
+#[test]
 fn memory_is_bounded() {
     let mut mix = LogMix::new(MINUTE, 0);
     for line in 0..3000_u32 {
