@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn the_list_pins_every_package() {
         let list = fs::read_to_string(shell::root().join(PACKAGES)).unwrap();
-        assert_eq!(packages(&list).count(), 3);
+        assert_eq!(packages(&list).count(), 5);
         assert!(packages(&list).all(|package| package.contains("==")), "{list}");
     }
 
